@@ -1,0 +1,90 @@
+"""Migrating, auditing, reconciling, and the doctor."""
+
+import json
+
+import psycopg
+import pytest
+
+from tests.support.commands import Celeriac
+from workflows.settings import Settings
+
+FLOWS = "tests.support.cli_flows"
+
+
+@pytest.fixture
+def celeriac(settings: Settings) -> Celeriac:
+    return Celeriac(settings.model_copy(update={"imports": (FLOWS,)}))
+
+
+def findings(celeriac: Celeriac, *options: str) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(celeriac("doctor", "--json", *options).out)["checks"]}
+
+
+def test_migrating_tells_from_where_to_where_and_twice_does_no_harm(empty_database_url: str):
+    celeriac = Celeriac(Settings(database_url=empty_database_url))
+    assert celeriac("migrate").out.startswith("Migrated the database from schema none to ")
+    again = celeriac("migrate")
+    assert (again.exit_code, again.out.endswith(" already.\n")) == (0, True)
+
+
+def test_an_audit_tells_a_clean_history_from_one_that_differs(celeriac: Celeriac, database_url: str):
+    run = celeriac("start", "arithmetic", "--input", "1").out.strip()
+    assert celeriac("audit").out == "Audited 1 run: clean.\n"
+    assert json.loads(celeriac("audit", run, "--json").out) == {"audited": 1, "discrepancies": []}
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE workflow_tasks SET attempt = 7 WHERE position = 0")
+    differing = celeriac("audit")
+    assert differing.exit_code == 1
+    assert f"run {run}: " in differing.out
+    assert celeriac("audit", "--json").exit_code == 1
+
+
+def test_reconciling_once_ends_by_itself(celeriac: Celeriac):
+    celeriac("start", "arithmetic", "--input", "1")
+    assert celeriac("reconcile", "--once").exit_code == 0
+
+
+def test_the_doctor_finds_a_healthy_fleet_healthy(celeriac: Celeriac, settings: Settings, start_worker):
+    start_worker(settings.model_copy(update={"imports": (FLOWS,)}), pool="threads", queues=["celery", "second"])
+    ended = celeriac("doctor")
+    assert ended.exit_code == 0, ended.out
+    assert [line.split()[:3] for line in ended.out.splitlines()] == [
+        ["✓", name, "ok"]
+        for name in ("settings", "packages", "imports", "database", "schema", "broker", "workers", "queues", "waiting")
+    ]
+
+
+def test_the_doctor_names_a_queue_without_a_consumer(celeriac: Celeriac, settings: Settings, start_worker):
+    start_worker(settings.model_copy(update={"imports": (FLOWS,)}), pool="threads")
+    check = findings(celeriac)["queues"]
+    assert check["status"] == "error"
+    assert check["message"] == "no worker takes from queue 'second', where triple goes"
+
+
+def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str):
+    celeriac = Celeriac(
+        Settings(database_url=empty_database_url, broker_url="redis://127.0.0.1:1/0", imports=("no.such",))
+    )
+    ended = celeriac("doctor")
+    assert ended.exit_code == 1
+    assert ended.err == ""
+    found = findings(celeriac)
+    assert {name: check["status"] for name, check in found.items()} == {
+        "settings": "ok",
+        "packages": "ok",
+        "imports": "error",
+        "database": "ok",
+        "schema": "error",
+        "broker": "error",
+        "workers": "skipped",
+        "queues": "skipped",
+        "waiting": "skipped",
+    }
+    assert "Run `celeriac migrate`." in found["schema"]["message"]
+
+
+def test_the_doctor_finds_a_module_that_shadows_the_worker(settings: Settings, tmp_path):
+    (tmp_path / "worker.py").touch()
+    check = findings(Celeriac(settings, cwd=tmp_path))["packages"]
+    assert check["status"] == "error"
+    assert str(tmp_path / "worker.py") in check["message"]

@@ -1,0 +1,61 @@
+"""The wheel, as a user gets it: built here, installed in an empty environment, used away from the repository."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ROOT
+
+pytestmark = pytest.mark.timeout(300)  # it downloads and installs everything that Celeriac depends on
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, cwd=ROOT)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the examples, and nothing else of the repository, beside an environment with the wheel."""
+    folder = tmp_path_factory.mktemp("installation")
+    run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
+    pip = [folder / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*pip, "--constraint", ROOT / "constraints.txt", f"{wheel}[embedded]", cwd=folder)
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    yield folder
+    shutil.rmtree(folder / "venv")
+
+
+def test_the_wheel_holds_the_three_packages_and_their_data(wheel: Path):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"workflows", "worker", "beat"}
+    assert {f"{package}/py.typed" for package in ("workflows", "worker", "beat")} <= set(names)
+    for pattern in ("**/*.sql", "migrations/**/*.py", "migrations/*.mako"):
+        files = {str(path.relative_to(ROOT)) for path in (ROOT / "workflows").glob(pattern)}
+        assert files
+        assert files <= set(names)
+
+
+def test_the_command_says_its_version(installation: Path):
+    assert "0.1.0" in run(installation / "venv" / "bin" / "celeriac", "--version", cwd=installation)
+
+
+def test_the_demo_runs(installation: Path):
+    output = run(installation / "venv" / "bin" / "python", "-m", "examples.flights", cwd=installation)
+    assert all(airport in output for airport in ("EWR", "JFK", "LGA"))

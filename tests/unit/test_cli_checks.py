@@ -1,0 +1,68 @@
+from datetime import timedelta
+from pathlib import Path
+
+from workflows import step, workflow
+from workflows.catalog import Catalog
+from workflows.cli import checks
+from workflows.cli.checks import CheckStatus
+from workflows.cli.examination import found_packages
+
+
+@step(queue="pictures")
+def render(page: int) -> int:
+    return page
+
+
+@step
+def send(page: int) -> None: ...
+
+
+@workflow
+def report(page: int):
+    send(render(page))
+
+
+def test_a_module_in_the_current_folder_that_takes_the_name_of_a_package_is_found(tmp_path):
+    (tmp_path / "worker.py").touch()
+    (tmp_path / "beat").mkdir()  # without __init__.py it shadows nothing
+    found = found_packages([str(tmp_path), str(Path(checks.__file__).parents[2])])
+    assert found["worker"] == tmp_path / "worker.py"
+    assert found["workflows"] == Path(checks.__file__).parents[1] / "__init__.py"
+    expected = {**found, "worker": Path("/there/worker/__init__.py")}
+    check = checks.check_packages(expected, found)
+    assert check.status is CheckStatus.ERROR
+    assert check.message == f"'worker' is {tmp_path}/worker.py instead of /there/worker/__init__.py"
+
+
+def test_packages_that_are_where_they_should_be_are_ok():
+    here = {"worker": Path("/worker/__init__.py")}
+    assert checks.check_packages(here, dict(here)).status is CheckStatus.OK
+
+
+def test_imports_without_workflows_are_worth_a_look():
+    assert checks.check_imports(Catalog.of(), []).status is CheckStatus.WARNING
+    assert checks.check_imports(Catalog.of(), ["shop"]).message == "0 workflows in shop"
+    assert checks.check_imports(Catalog.of(report), ["shop"]).message == "1 workflow in shop: report"
+
+
+def test_no_worker_is_an_error_and_half_a_worker_a_warning():
+    assert checks.check_workers([], []).status is CheckStatus.ERROR
+    assert checks.check_workers(["a"], []).status is CheckStatus.WARNING
+    assert checks.check_workers([], ["a"]).status is CheckStatus.WARNING
+    assert checks.check_workers(["a"], ["a"]).status is CheckStatus.OK
+
+
+def test_a_queue_without_a_consumer_is_told_with_its_steps_and_what_to_start():
+    needed = checks.queues_needed(Catalog.of(report), "celery")
+    assert needed == {"celery": {"send"}, "pictures": {"render"}}
+    assert checks.check_queues(needed, ["celery", "pictures"]).status is CheckStatus.OK
+    check = checks.check_queues(needed, ["celery"])
+    assert check.status is CheckStatus.ERROR
+    assert check.message == "no worker takes from queue 'pictures', where render goes"
+    assert check.hint.endswith("celery -A worker worker -Q pictures")
+
+
+def test_a_step_that_waits_long_is_worth_a_look():
+    assert checks.check_waiting(None).status is CheckStatus.OK
+    assert checks.check_waiting(timedelta(seconds=2)).status is CheckStatus.OK
+    assert checks.check_waiting(timedelta(minutes=5)).status is CheckStatus.WARNING

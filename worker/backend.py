@@ -1,0 +1,79 @@
+"""The result backend of steps: the history itself.
+
+Celery asks a result backend two things: whether a chord is complete, and what became of a task. Both answers
+stand in the history before Celery asks, so nothing is stored here, and nothing expires.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, states
+from celery.backends.base import BaseBackend
+from celery.canvas import maybe_signature
+
+from workflows.history.tasks import find_task
+from workflows.ids import parse_task_id
+from workflows.states import StepStatus
+
+if TYPE_CHECKING:
+    from worker.runtime import Runtime
+
+_STATES = {
+    StepStatus.PENDING: states.PENDING,
+    StepStatus.READY: states.PENDING,
+    StepStatus.RUNNING: states.STARTED,
+    StepStatus.COMPLETED: states.SUCCESS,
+    StepStatus.FAILED: states.FAILURE,
+}
+
+
+class HistoryBackend(BaseBackend):  # type: ignore[misc]  # Celery's backends are untyped
+    """Answers from the history. The tracer of each step calls it when the outcome is already recorded."""
+
+    persistent = True
+
+    def __init__(self, app: Celery, runtime: Runtime | None = None, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        self._runtime = runtime
+
+    def mark_as_done(
+        self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS
+    ) -> None:
+        """Publish the body of a chord if this part freed it. The result is recorded already."""
+        if request is not None and request.chord:
+            self.on_chord_part_return(request, state, result)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
+        """Publish the chord's body: the completion took the chord off the request unless it freed the body."""
+        maybe_signature(request.chord, app=self.app).apply_async(parent_id=request.id)
+
+    def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: a failure of the step is recorded already, one around it is found by the lease."""
+
+    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: a message is only a hint, so revoking one does not cancel the step."""
+
+    def mark_as_retry(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: a retry is an event of the history."""
+
+    def apply_chord(self, header_result_args: Any, body: Any, **kwargs: Any) -> None:
+        """Do nothing: the history counts the parts."""
+
+    def _store_result(self, task_id: str, result: Any, state: str, *args: Any, **kwargs: Any) -> None:
+        """Do nothing; see ``mark_as_done``."""
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        meta: dict[str, Any] = {"task_id": task_id, "status": states.PENDING, "result": None, "traceback": None}
+        key = parse_task_id(task_id)
+        found = key and self._runtime and find_task(self._runtime.process.database, *key)
+        if not found:
+            return meta
+        meta["status"] = _STATES[found.status]
+        if found.status is StepStatus.COMPLETED:
+            meta["result"] = found.data
+        elif found.status is StepStatus.FAILED:
+            meta["result"] = {"exc_type": found.data["type"], "exc_message": found.data["message"], "exc_module": None}
+            meta["traceback"] = found.data.get("traceback")
+        meta["date_done"] = found.finished_at
+        return self.meta_from_decoded(meta)  # type: ignore[no-any-return]

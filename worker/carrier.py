@@ -1,0 +1,121 @@
+"""Carrying on: running the next step in the same process, without sending it through the broker.
+
+The step that follows is claimed by the statement that completes the one before, and then traced by Celery
+as if its message had just come in. So signals, logs and the task stack are as people know them; the events that
+Flower reads, which the parent process sends for a message, are sent from here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+
+from worker.delivery import Budget, Carried
+from worker.telemetry import Telemetry
+from workflows.graph import Graph
+from workflows.history.attempts import Claim
+from workflows.ids import task_id
+from workflows.messages import arguments_of
+
+if TYPE_CHECKING:
+    from worker.task import StepTask
+
+
+class Carrier(threading.local):
+    """The state of carrying on in one thread.
+
+    Args:
+        app: Whose tasks the steps are.
+        telemetry: Tells Flower.
+        seconds: The time that one message may take before the next step goes through the broker; 0 turns carrying off.
+    """
+
+    def __init__(self, app: Celery, telemetry: Telemetry, seconds: float) -> None:
+        self._app = app
+        self._telemetry = telemetry
+        self._seconds = seconds
+        self._budget: Budget | None = None
+        self._next: Carried | None = None
+        self._is_carrying = False
+
+    def take_claim(self, run: str, step: str) -> Claim | None:
+        """Return the claim of the step that is being carried on with, or None if a message brought the step."""
+        carried, self._next = self._next, None
+        if carried is None:
+            self._budget = Budget(self._seconds)
+            return None
+        return carried.claim
+
+    def choose(self, task: StepTask, graph: Graph, claim: Claim) -> int | None:
+        """Return the step to carry on with if it is freed, or None to leave all of them to the broker."""
+        if self._budget is None or self._budget.is_used:
+            return None
+        candidates = [
+            position for position in graph.dependents[claim.attempt.position] if self._may_run(task, graph, position, claim)
+        ]
+        # One that waits for nothing else is sure to be freed.
+        return min(candidates, key=lambda position: (len(graph.parents[position]), position), default=None)
+
+    def _may_run(self, task: StepTask, graph: Graph, position: int, claim: Claim) -> bool:
+        here, there = graph.nodes[claim.attempt.position], graph.nodes[position]
+        follower = self._app.tasks.get(there.step)
+        if follower is None or follower.rate_limit:
+            return False
+        if (here.queue, here.priority) != (there.queue, there.priority):
+            return False
+        return here.queue is not None or here.step == there.step or self._route(here.step) == self._route(there.step)
+
+    def _route(self, step: str) -> Any:
+        route = self._app.amqp.router.route({}, step)
+        queue = route.get("queue")
+        return queue.name if queue is not None else (route.get("exchange"), route.get("routing_key"))
+
+    def hand_over(self, carried: Carried | None) -> None:
+        """Keep what ``carry_on`` is to run next."""
+        self._next = carried
+
+    def carry_on(self, task: StepTask) -> None:
+        """Run what was handed over, and what that hands over, until there is nothing more."""
+        if self._is_carrying:
+            return
+        self._is_carrying = True
+        before = task
+        delivery_info = task.request.delivery_info
+        try:
+            while (carried := self._next) is not None:
+                before = self._trace(carried, before, delivery_info)
+        finally:
+            self._is_carrying = False
+            self._next = None
+
+    def _trace(self, carried: Carried, before: StepTask, delivery_info: Any) -> StepTask:
+        claim, graph = carried.claim, carried.graph
+        node = graph.nodes[claim.attempt.position]
+        run_id = claim.attempt.run_id
+        task: StepTask = self._app.tasks[node.step]
+        uuid = task_id(run_id, node.name)
+        parent_id = task_id(run_id, graph.nodes[carried.parent].name)
+        arguments = arguments_of(graph, run_id, claim.attempt.position)
+        hostname = before.request.hostname or ""
+        request = {
+            "lang": "py",
+            "task": node.step,
+            "id": uuid,
+            "root_id": str(run_id),
+            "parent_id": parent_id,
+            "kwargsrepr": repr(arguments),
+            "argsrepr": "()",
+            "retries": 0,
+            "hostname": hostname,
+            "delivery_info": delivery_info,
+            "is_eager": False,
+            "ignore_result": True,
+        }
+        self._telemetry.started(uuid, node.step, repr(arguments), str(run_id), parent_id)
+        began = time.monotonic()
+        trace = task.__trace__(uuid, (), arguments, request)
+        self._telemetry.ended(uuid, trace, time.monotonic() - began)
+        return task

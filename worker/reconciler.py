@@ -1,0 +1,201 @@
+"""The reconciler: makes the broker agree with the history.
+
+It is a loop over rows, never an edge: whatever state a row is in, some pass will see it. What it
+redispatches too often costs a message that finds its step taken; what it misses in one pass it sees in the next.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import redis
+
+from worker.queues import QueueKey, RedisQueues
+from workflows.history.reconciling import ReadyGroup, ReconcilerStore, Unclaimed
+from workflows.history.runs import RunStore
+from workflows.ids import parse_task_id, task_id
+from workflows.publisher import Publisher
+from workflows.settings import Settings
+from workflows.wakeup import Wakeups
+
+logger = logging.getLogger(__name__)
+
+BATCH = 1_000
+# A message may be on its way for so long: from the commit to the queue, or from the queue to the list of
+# what a worker holds.
+PUBLISH_SLACK = timedelta(seconds=1)
+SETTLE_SECONDS = 2.5
+STALLED_EVERY_SECONDS = 30.0
+# Where the broker cannot be looked into, a step is dispatched again after so long, then twice as long, …
+BLIND_WAIT = timedelta(seconds=30)
+BLIND_DOUBLINGS = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconciled:
+    """What one pass did."""
+
+    lost: int = 0  # attempts whose lease had expired
+    failed: int = 0  # steps among them that had lost too many
+    redispatched: int = 0  # steps whose message was lost or never sent
+    recounted: int = 0  # pending steps whose count of parents was wrong
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.redispatched or self.recounted)
+
+
+class Reconciler:
+    """One pass after another; the caller decides when.
+
+    Args:
+        store: Statements.
+        runs: Graphs.
+        publisher: Hands steps to Celery.
+        queues: Looks into the broker; None if it cannot be looked into.
+        wakeups: Tells those who wait for a run that failed.
+        settings: For leases and limits.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ReconcilerStore,
+        runs: RunStore,
+        publisher: Publisher,
+        queues: RedisQueues | None,
+        wakeups: Wakeups,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._publisher = publisher
+        self._queues = queues
+        self._wakeups = wakeups
+        self._settings = settings
+        self._watermarks: dict[QueueKey, Watermark] = defaultdict(Watermark)
+        self._next_stalled = 0.0
+
+    def run_once(self, now: datetime | None = None) -> Reconciled:
+        """Make one pass and return what it did.
+
+        Args:
+            now: The database's time; asked of it by default.
+
+        Raises:
+            DatabaseUnavailable: Postgres does not answer. The next pass begins anew.
+        """
+        now = now or self._store.now()
+        lost, failed = self._lose_attempts()
+        recounted = self._recount_stalled()
+        redispatched = self._redispatch_lost(now)
+        done = Reconciled(lost=lost, failed=failed, redispatched=redispatched, recounted=recounted)
+        if done:
+            logger.info("Reconciled: %s", done)
+        return done
+
+    def _lose_attempts(self) -> tuple[int, int]:
+        lost = self._store.lose_attempts(
+            lease=self._settings.lease, max_lost=self._settings.max_lost_attempts, batch=BATCH
+        )
+        for attempt in lost:
+            logger.warning(
+                "Attempt %d of step %s of run %s was lost with %s",
+                attempt.attempt, attempt.name, attempt.run_id, attempt.lease,
+            )  # fmt: skip
+            if attempt.failed:
+                self._wakeups.wake(attempt.run_id)
+        again = [attempt for attempt in lost if attempt.goes_on and not attempt.failed]
+        self._dispatch((attempt.run_id, attempt.definition, attempt.position) for attempt in again)
+        return len(lost), len(lost) - len([attempt for attempt in lost if not attempt.failed])
+
+    def _recount_stalled(self) -> int:
+        if time.monotonic() < self._next_stalled:
+            return 0
+        self._next_stalled = time.monotonic() + STALLED_EVERY_SECONDS
+        repaired = 0
+        for run_id, definition in self._store.stalled(BATCH):
+            repaired += self._store.recount(run_id, self._runs.graph(definition))
+        return repaired
+
+    def _redispatch_lost(self, now: datetime) -> int:
+        lost: list[Unclaimed] = []
+        for group in self._store.ready_groups():
+            lost += self._lost_messages(group, now)
+        if not lost:
+            return 0
+        marked = self._store.mark_dispatched(lost)
+        return self._dispatch(
+            (step.run_id, step.definition, step.position) for step in lost if (step.run_id, step.position) in marked
+        )
+
+    def _lost_messages(self, group: ReadyGroup, now: datetime) -> list[Unclaimed]:
+        """Return ready steps that neither wait in the broker's queue nor are held by a living worker."""
+        if self._queues is None:
+            found = self._store.unclaimed(group, now - BLIND_WAIT, BATCH)
+            return [step for step in found if step.dispatched_at < now - BLIND_WAIT * 2 ** min(step.dispatches, BLIND_DOUBLINGS)]
+        key = self._queues.key(group.step, group.queue, group.priority)
+        try:
+            settled = self._watermarks[key].settled(self._oldest_in(key, now))
+            if settled is None:
+                return []
+            found = self._store.unclaimed(group, settled - PUBLISH_SLACK, BATCH)
+            waiting = self._queues.waiting(key) if found else ()
+        except redis.RedisError as error:
+            logger.debug("Queue %s cannot be looked into: %s", key.name, error)
+            self._watermarks.clear()
+            return []
+        return [step for step in found if waiting is None or task_id(step.run_id, step.name) not in waiting]
+
+    def _oldest_in(self, key: QueueKey, now: datetime) -> datetime | None:
+        """Return an instant such that what was dispatched earlier is not in the queue; None if that cannot be told.
+
+        Queues are served in order. So a step that was ready before the one whose message is next
+        is not waiting any more: its message was taken, or is lost.
+        """
+        assert self._queues is not None
+        ids, complete = self._queues.oldest(key)
+        ours = [parsed for parsed in map(parse_task_id, ids) if parsed is not None]
+        earliest = self._store.earliest_ready(ours) if ours else None
+        if earliest is not None:
+            return earliest
+        return now if complete else None
+
+    def _dispatch(self, steps: Iterable[tuple[UUID, str, int]]) -> int:
+        by_run: dict[tuple[UUID, str], set[int]] = defaultdict(set)
+        for run_id, definition, position in steps:
+            by_run[run_id, definition].add(position)
+        completed = self._store.completed({run_id for run_id, _ in by_run}) if by_run else {}
+        sent = 0
+        for (run_id, definition), positions in by_run.items():
+            if self._publisher.dispatch(self._runs.graph(definition), run_id, completed[run_id], positions):
+                sent += len(positions)
+        return sent
+
+
+class Watermark:
+    """The highest instant of which it has been true for a while that nothing dispatched earlier is in the queue.
+
+    Not true only now: a message that was taken from the queue a moment ago is not yet on the list of
+    what its worker holds.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, datetime]] = []
+
+    def settled(self, instant: datetime | None, clock: float | None = None) -> datetime | None:
+        """Note what is true now, and return what has been true for ``SETTLE_SECONDS``."""
+        clock = time.monotonic() if clock is None else clock
+        if instant is not None:
+            self._seen.append((clock, instant))
+        settled = [entry for entry in self._seen if entry[0] <= clock - SETTLE_SECONDS]
+        if not settled:
+            return None
+        # Older entries cannot matter again; of the settled ones the last is the highest.
+        self._seen = self._seen[len(settled) - 1 :]
+        return settled[-1][1]

@@ -1,0 +1,76 @@
+"""The Celery task of a step."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from celery import Task
+from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
+
+from workflows.steps import Step
+
+if TYPE_CHECKING:
+    from worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+class StepTask(Task):  # type: ignore[misc]  # Celery's Task is untyped
+    """Base of the tasks of steps; each step has a subclass of its own.
+
+    Celery knows how to move it, to trace it and to tell Flower of it; what it did is in the history.
+    The message names the run, the step's name in it, and the hash of the graph.
+    """
+
+    abstract = True
+    typing = False
+    ignore_result = True  # by Celery: the history is where the result goes
+    track_started = False
+    acks_late = False  # the history, not the broker, knows what was not finished
+    store_errors_even_if_ignored = False
+
+    step: ClassVar[Step[..., Any]]
+    runtime: ClassVar[Runtime]
+
+    @property
+    def backend(self) -> Any:
+        """The history, whatever the app's result backend is."""
+        return self.runtime.backend
+
+    def run(self, run: str, step: str, graph: str) -> Any:
+        """Claim the step, run it, record its outcome; see ``Delivery``."""
+        process = self.runtime.process
+        try:
+            known = process.runs.graph(graph)
+        except LookupError:
+            logger.error("Run %s is not in this worker's database; the message is dropped", run)
+            raise Ignore from None
+        carrier = process.carrier
+        claim = carrier.take_claim(run, step) or process.delivery.claim(known, UUID(run), step)
+        value, carried = process.delivery.run(self, known, claim, lambda: carrier.choose(self, known, claim))
+        carrier.hand_over(carried)
+        return value
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        """Carry on with the steps that the completion claimed.
+
+        Celery calls this when it has taken the step's runtime and before it looks for other work.
+        """
+        self.runtime.process.carrier.carry_on(self)
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        """Publish, as Celery does when it carries a chain or chord on. A broker that is down is no failure of the step."""
+        try:
+            return super().apply_async(*args, **options)
+        except OperationalError as error:
+            logger.warning("The broker did not take %s (%s); it will be dispatched when the broker is back", self.name, error)
+            return self.AsyncResult(options.get("task_id") or "")
+
+
+def task_of(step: Step[..., Any], runtime: Runtime) -> StepTask:
+    """Return the task of a step, to be registered with an app."""
+    kind = type(f"{step.name}_task", (StepTask,), {"name": step.name, "step": step, "runtime": runtime, "__doc__": step.__doc__, "__module__": step.module})
+    return kind()  # type: ignore[no-any-return]

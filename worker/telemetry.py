@@ -1,0 +1,90 @@
+"""Task events for the steps that a process carries on with, as a worker's parent process sends them for messages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, states
+from kombu.exceptions import KombuError, OperationalError
+
+logger = logging.getLogger(__name__)
+_BATCH_SECONDS = 0.2
+
+
+class Telemetry:
+    """Sends events in batches from a thread, so that a step does not wait for the broker.
+
+    Its weakness: events are for watching. When the broker is down they are dropped.
+
+    Args:
+        app: Whose broker the events go to.
+        hostname: The worker's name, as Flower lists it.
+        is_enabled: Whether anybody wants events; asked each time.
+    """
+
+    def __init__(self, app: Celery, hostname: str, is_enabled: Callable[[], bool]) -> None:
+        self._app = app
+        self._hostname = hostname
+        self._is_enabled = is_enabled
+        self._lock = threading.Lock()
+        self._pending: list[tuple[str, dict[str, Any]]] = []
+        self._wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def started(self, uuid: str, name: str, kwargs: str, root_id: str, parent_id: str) -> None:
+        """Tell that a step was received and started."""
+        if self._is_enabled():
+            self._put(
+                ("task-received", {"uuid": uuid, "name": name, "args": "()", "kwargs": kwargs, "root_id": root_id,
+                                   "parent_id": parent_id, "retries": 0, "eta": None, "expires": None}),
+                ("task-started", {"uuid": uuid}),
+            )  # fmt: skip
+
+    def ended(self, uuid: str, trace: Any, runtime: float) -> None:
+        """Tell what came of it, from what Celery's tracer returned."""
+        if not self._is_enabled():
+            return
+        result, info, _, text = trace
+        if info is None:
+            self._put(("task-succeeded", {"uuid": uuid, "result": text, "runtime": runtime}))
+        elif info.state == states.FAILURE:
+            self._put(
+                ("task-failed", {"uuid": uuid, "exception": repr(info.retval), "traceback": str(result.traceback)})
+            )
+
+    def _put(self, *events: tuple[str, dict[str, Any]]) -> None:
+        now = time.time()
+        with self._lock:
+            self._pending += [(kind, {"timestamp": now, **fields}) for kind, fields in events]
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._send_batches, name="celeriac-telemetry", daemon=True)
+                self._thread.start()
+        self._wanted.set()
+
+    def _send_batches(self) -> None:
+        while True:
+            self._wanted.wait()
+            time.sleep(_BATCH_SECONDS)
+            self._wanted.clear()
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is pending now. When the broker does not take it, it is dropped."""
+        with self._lock:
+            pending, self._pending = self._pending, []
+        if not pending:
+            return
+        try:
+            with (
+                self._app.connection_for_write() as connection,
+                self._app.events.Dispatcher(connection, hostname=self._hostname, buffer_group={"task"}) as dispatcher,
+            ):
+                for kind, fields in pending:
+                    dispatcher.send(kind, **fields)
+                dispatcher.flush()
+        except (OperationalError, KombuError, OSError) as error:
+            logger.debug("%d task events are dropped: %s", len(pending), error)

@@ -1,0 +1,39 @@
+"""The transaction that a step may ask for, which commits together with the step's completion."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from workflows.history.database import Database
+
+
+class StepTransaction:
+    """Opens a transaction when the step first asks for it, so that steps that never do pay nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.connection: Connection | None = None
+
+    def open(self) -> Connection:
+        """Return the connection, in its transaction; the same one at each call."""
+        if self.connection is None:
+            self.connection = self._database.engine.connect()
+        return self.connection
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the connection was lost, and with it the work that was not committed."""
+        if self.connection is None:
+            return False
+        return self.connection.invalidated or bool(self.connection.connection.driver_connection.closed)  # type: ignore[union-attr]
+
+    def commit(self) -> None:
+        """Commit what the step did and what was recorded of it."""
+        if self.connection is not None:
+            self.connection.commit()
+
+    def close(self) -> None:
+        """Roll back whatever is not committed and give the connection back."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None

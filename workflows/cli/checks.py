@@ -1,0 +1,135 @@
+"""What `celeriac doctor` makes of what it finds. Pure: facts in, checks out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from workflows.catalog import Catalog
+from workflows.cli import words
+
+LONG_WAIT = timedelta(minutes=1)  # a ready step that nobody claims for so long is worth a look
+
+
+class CheckStatus(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"  # it works, but perhaps not as meant
+    ERROR = "error"  # runs will not start or not go on
+    SKIPPED = "skipped"  # cannot be told before another check is ok
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    status: CheckStatus
+    message: str  # what was found
+    hint: str = ""  # what to do
+
+
+def ok(name: str, message: str) -> Check:
+    """Return a check that came out well."""
+    return Check(name=name, status=CheckStatus.OK, message=message)
+
+
+def warning(name: str, message: str, hint: str) -> Check:
+    """Return a check that is worth a look."""
+    return Check(name=name, status=CheckStatus.WARNING, message=message, hint=hint)
+
+
+def error(name: str, message: str, hint: str = "") -> Check:
+    """Return a check that came out badly."""
+    return Check(name=name, status=CheckStatus.ERROR, message=message, hint=hint)
+
+
+def skipped(name: str, needs: str) -> Check:
+    """Return a check that has to wait for another."""
+    return Check(name=name, status=CheckStatus.SKIPPED, message=f"not looked at: {needs} first")
+
+
+def check_packages(expected: Mapping[str, Path], found: Mapping[str, Path | None]) -> Check:
+    """Judge whether the packages of this distribution are the ones that Python finds under their names."""
+    shadowed = {name: found[name] for name in expected if found[name] != expected[name]}
+    if not shadowed:
+        return ok("packages", f"{', '.join(expected)} are those of this installation")
+    what = "; ".join(
+        f"{name!r} is {path or 'not found'} instead of {expected[name]}" for name, path in shadowed.items()
+    )
+    return error("packages", what, "Rename your module, start in another folder, or install celeriac again.")
+
+
+def check_imports(catalog: Catalog, modules: Sequence[str]) -> Check:
+    """Judge what the imported modules define."""
+    if not modules:
+        return warning("imports", "no modules with workflows are named", "Set CELERIAC_IMPORTS, such as shop.flows.")
+    found = f"{words.count(len(catalog.workflows), 'workflow')} in {', '.join(modules)}"
+    if not catalog.workflows:
+        return warning("imports", found, "Name the modules that define some with @workflow.")
+    return ok("imports", f"{found}: {words.some(sorted(catalog.workflows), limit=5)}")
+
+
+def check_workers(answering: Collection[str], leasing: Collection[str]) -> Check:
+    """Judge whether somebody runs steps.
+
+    Args:
+        answering: Workers that answer through the broker.
+        leasing: Processes that keep their leases alive in the database.
+    """
+    start = "Start one: celery -A worker worker"
+    if answering and leasing:
+        return ok("workers", f"{words.count(len(answering), 'worker')}: {words.some(sorted(answering))}")
+    if answering:
+        return warning(
+            "workers",
+            f"{words.some(sorted(answering))} answers, but keeps no lease in this database",
+            "Check that it runs Celeriac's steps (`-A worker`, or worker.install) with the same CELERIAC_DATABASE_URL.",
+        )
+    if leasing:
+        return warning(
+            "workers",
+            f"{words.some(sorted(leasing))} keeps its leases, but does not answer through the broker",
+            "Check that it uses the same CELERIAC_BROKER_URL. A solo pool does not answer while it runs a step.",
+        )
+    return error("workers", "no worker is alive, so no step runs", start)
+
+
+def check_queues(needed: Mapping[str, Collection[str]], consumed: Collection[str]) -> Check:
+    """Judge whether each queue has a consumer.
+
+    Args:
+        needed: Steps by the queue that they go to.
+        consumed: Queues that workers take from.
+    """
+    orphaned = {queue: steps for queue, steps in needed.items() if queue not in consumed}
+    if not orphaned:
+        return ok("queues", f"all have a consumer: {words.some(sorted(needed), limit=5)}")
+    what = "; ".join(
+        f"no worker takes from queue {queue!r}, where {words.some(sorted(steps))} go{'es' if len(steps) == 1 else ''}"
+        for queue, steps in orphaned.items()
+    )
+    return error("queues", what, f"Start a worker for it: celery -A worker worker -Q {','.join(sorted(orphaned))}")
+
+
+def check_waiting(oldest: timedelta | None) -> Check:
+    """Judge how long ready steps wait for a worker."""
+    if oldest is None:
+        return ok("waiting", "no step waits for a worker")
+    what = f"the step that has waited longest for a worker is ready for {words.duration(oldest)}"
+    if oldest < LONG_WAIT:
+        return ok("waiting", what)
+    return warning("waiting", what, "Start more workers, or look whether the ones there are take from its queue.")
+
+
+def queues_needed(catalog: Catalog, default: str) -> dict[str, set[str]]:
+    """Return the steps that go to each queue; those without one go to ``default``."""
+    needed: dict[str, set[str]] = {}
+    for workflow in catalog.workflows.values():
+        for node in workflow.graph.nodes:
+            needed.setdefault(node.queue or default, set()).add(node.step)
+    return needed

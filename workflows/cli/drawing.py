@@ -1,0 +1,104 @@
+"""A workflow's graph, drawn as text, Mermaid or Graphviz. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workflows.cli import words
+from workflows.cli.layout import arrange
+from workflows.compiler import Canvas
+from workflows.compiler import compile as compile_graph
+from workflows.graph import Graph, Node
+
+
+def as_text(graph: Graph) -> str:
+    """Return the graph as a tree of lines; what a line needs beyond the line above is named after ``←``."""
+    lines = []
+    for row in arrange(graph.parents):
+        node = graph.nodes[row.positions[0]]
+        joined = f" ← {', '.join(node.parents)}" if row.joins else ""
+        lines.append(f"{row.guide}{node.name}{_notes(node)}{joined}")
+    return "\n".join(lines)
+
+
+def as_mermaid(graph: Graph) -> str:
+    """Return the graph as a Mermaid flow chart. A dotted edge orders two steps without passing data."""
+    lines = ["flowchart TD"]
+    lines += [f'    n{i}["{_mermaid_text(node.name)}"]' for i, node in enumerate(graph.nodes)]
+    lines += [f"    n{parent} {'-->' if data else '-.->'} n{child}" for parent, child, data in _edges(graph)]
+    return "\n".join(lines)
+
+
+def as_dot(graph: Graph) -> str:
+    """Return the graph in Graphviz's language. A dashed edge orders two steps without passing data."""
+    lines = [f"digraph {_quoted(graph.workflow)} {{", "    node [shape=box, style=rounded];"]
+    lines += [f"    n{i} [label={_quoted(node.name)}];" for i, node in enumerate(graph.nodes)]
+    lines += [f"    n{p} -> n{c}{'' if data else ' [style=dashed]'};" for p, c, data in _edges(graph)]
+    return "\n".join([*lines, "}"])
+
+
+def published(graph: Graph) -> list[tuple[tuple[str, ...], Canvas]]:
+    """Return every canvas that a run publishes, each after the names of the steps whose completion frees it.
+
+    Which steps complete first is known at run time only; here it is those that come first in the graph.
+    """
+    found: list[tuple[tuple[str, ...], Canvas]] = [((), canvas) for canvas in compile_graph(graph, frozenset())]
+    on_the_way = {position for _, canvas in found for position in _positions(canvas)}
+    completed: set[int] = set()
+    while waiting := on_the_way - completed:
+        position = next(i for i in sorted(waiting) if completed.issuperset(graph.parents[i]))
+        completed.add(position)
+        unsent = [i for i in graph.dependents[position] if i not in on_the_way]
+        freed = [i for i in unsent if completed.issuperset(graph.parents[i])]
+        if not freed:
+            continue
+        after = tuple(graph.nodes[i].name for i in sorted({p for i in freed for p in graph.parents[i]}))
+        for canvas in compile_graph(graph, frozenset(completed), freed):
+            found.append((after, canvas))
+            on_the_way |= _positions(canvas)
+    return found
+
+
+def canvases_as_text(graph: Graph) -> str:
+    """Return the canvases that a run publishes, a line each."""
+    lines = []
+    for after, canvas in published(graph):
+        when = f"after {words.some(after)}" if after else "at the start"
+        lines.append(f"{when}: {canvas.describe(graph)}")
+    return "\n".join(lines)
+
+
+def summary(graph: Graph) -> str:
+    """Return the graph's name, version and size in one line."""
+    return f"{graph.workflow} version {graph.version} · {words.count(len(graph.nodes), 'step')} · graph {graph.hash}"
+
+
+def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
+    """Yield parent, child, and whether the child is called with the parent's result."""
+    for child, parents in enumerate(graph.parents):
+        for parent in parents:
+            yield parent, child, parent in graph.inputs[child]
+
+
+def _positions(canvas: Canvas) -> set[int]:
+    return {position for stretch in (*canvas.stretches, canvas.body) for position in stretch}
+
+
+def _notes(node: Node) -> str:
+    notes = [] if node.name == node.step else [node.step]
+    if node.queue is not None:
+        notes.append(f"queue {node.queue}")
+    if node.priority is not None:
+        notes.append(f"priority {node.priority}")
+    if node.max_attempts is not None:
+        notes.append(f"up to {words.count(node.max_attempts, 'attempt')}")
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _mermaid_text(text: str) -> str:
+    return text.replace("#", "#35;").replace('"', "#quot;")
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,85 @@
+"""The command's entry: global options, and the edge at which an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from workflows.cli import words
+from workflows.cli.administration import audit, migrate, reconcile
+from workflows.cli.dev import dev
+from workflows.cli.doctor import doctor
+from workflows.cli.graphs import graph
+from workflows.cli.invocation import Invocation, console
+from workflows.cli.once import run
+from workflows.cli.runs import list_runs, show, start, watch
+from workflows.errors import CeleriacError
+
+
+class Edge(click.Group):
+    """A group whose commands end in one line on standard error and exit code 1 when they raise a CeleriacError."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except CeleriacError as error:
+            raise click.ClickException(words.one_line(str(error))) from error
+
+
+class Notes(logging.Handler):
+    """Tells the user on one line what the library warns of, such as a broker that is away."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        super().__init__(logging.WARNING)
+        self._invocation = invocation
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        self._invocation.note(f"Note: {words.one_line(record.getMessage())}")
+
+
+@click.group(cls=Edge, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="celeriac", message="%(prog)s %(version)s")
+@click.option("--database-url", metavar="URL", help="Postgres; wins over CELERIAC_DATABASE_URL.")
+@click.option("--broker-url", metavar="URL", help="Redis or another broker; wins over CELERIAC_BROKER_URL.")
+@click.option("--imports", metavar="MODULES", help="Modules with workflows, with commas; wins over CELERIAC_IMPORTS.")
+@click.pass_context
+def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | None, imports: str | None) -> None:
+    """Durable workflows on Celery and Postgres.
+
+    Settings come from the environment, as CELERIAC_DATABASE_URL, CELERIAC_BROKER_URL, CELERIAC_IMPORTS and so on.
+    """
+    given = {
+        "database_url": None if database_url is None else SecretStr(database_url),
+        "broker_url": None if broker_url is None else SecretStr(broker_url),
+        "imports": imports,
+    }
+    ctx.obj = invocation = Invocation(
+        overrides={name: value for name, value in given.items() if value is not None},
+        out=console(sys.stdout),
+        err=console(sys.stderr),
+    )
+    notes = Notes(invocation)
+    logging.getLogger("workflows").addHandler(notes)
+    ctx.call_on_close(lambda: logging.getLogger("workflows").removeHandler(notes))
+
+
+for _command in (audit, dev, doctor, graph, list_runs, migrate, reconcile, run, show, start, watch):
+    celeriac.add_command(_command)
+
+
+def main() -> None:
+    """Run the command, with the modules of the current folder importable, as Celery's own command has them."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without '✓' is no reason to fail
+    celeriac(prog_name="celeriac")

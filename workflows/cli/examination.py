@@ -1,0 +1,115 @@
+"""Gathering what `celeriac doctor` judges: the one part of it that touches the world."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from celery import Celery
+from sqlalchemy import text
+
+import workflows
+from workflows.catalog import Catalog
+from workflows.cli import broker, checks
+from workflows.cli.checks import Check, CheckStatus
+from workflows.errors import CeleriacError
+from workflows.history import schema
+from workflows.history.database import Database
+from workflows.history.leases import LeaseStore
+from workflows.settings import Settings
+
+_PACKAGES = ("workflows", "worker", "beat")
+
+
+def examine(read_settings: Callable[[], Settings]) -> list[Check]:
+    """Look at everything and return what was found. Takes about two seconds: workers are given time to answer."""
+    packages = checks.check_packages(installed_packages(), found_packages([str(Path.cwd()), *sys.path]))
+    try:
+        settings = read_settings()
+    except CeleriacError as problem:
+        return [checks.error("settings", str(problem)), packages]
+    return [checks.ok("settings", "can be read"), packages, *_with_settings(settings)]
+
+
+def installed_packages() -> dict[str, Path]:
+    """Return the files that this installation's packages are."""
+    folder = Path(workflows.__file__).resolve().parent.parent
+    return {name: folder / name / "__init__.py" for name in _PACKAGES}
+
+
+def found_packages(path: Sequence[str]) -> dict[str, Path | None]:
+    """Return the file that each of our packages' names leads to with that search path; None: nowhere."""
+    found: dict[str, Path | None] = {}
+    for name in _PACKAGES:
+        spec = PathFinder.find_spec(name, path)
+        found[name] = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+    return found
+
+
+def _with_settings(settings: Settings) -> Iterator[Check]:
+    imports, catalog = _imports(settings)
+    yield imports
+    reachable, database = _database(settings)
+    yield reachable
+    migrated = _schema(database)
+    yield migrated
+    reached, app = _broker(settings)
+    yield reached
+
+    leasing: Collection[str] = ()
+    waiting = checks.skipped("waiting", "the schema")
+    if database is not None and migrated.status is CheckStatus.OK:
+        leases = LeaseStore(database)
+        leasing = [worker.name for worker in leases.live_workers()]
+        waiting = checks.check_waiting(leases.oldest_ready())
+    if app is None:
+        yield checks.skipped("workers", "the broker")
+        yield checks.skipped("queues", "the broker")
+    else:
+        queues = broker.consumers(app)
+        yield checks.check_workers(queues, leasing)
+        needed = checks.queues_needed(catalog, settings.queue)
+        yield (
+            checks.check_queues(needed, frozenset().union(*queues.values()))
+            if queues
+            else checks.skipped("queues", "workers")
+        )
+    yield waiting
+
+
+def _imports(settings: Settings) -> tuple[Check, Catalog]:
+    try:
+        catalog = Catalog.load(settings.imports)
+    except CeleriacError as problem:
+        return checks.error("imports", str(problem)), Catalog.of()
+    return checks.check_imports(catalog, settings.imports), catalog
+
+
+def _database(settings: Settings) -> tuple[Check, Database | None]:
+    try:
+        database = Database.of(settings, pool_size=1)
+        with database.autocommit() as connection:
+            version = connection.execute(text("SELECT current_setting('server_version')")).scalar_one()
+    except CeleriacError as problem:
+        return checks.error("database", str(problem)), None
+    return checks.ok("database", f"Postgres {version} at {database.address}"), database
+
+
+def _schema(database: Database | None) -> Check:
+    if database is None:
+        return checks.skipped("schema", "the database")
+    try:
+        schema.check(database)
+    except CeleriacError as problem:
+        return checks.error("schema", str(problem))
+    return checks.ok("schema", f"at {schema.head_revision()}, as this version needs it")
+
+
+def _broker(settings: Settings) -> tuple[Check, Celery | None]:
+    try:
+        app = broker.app_for(settings.require_broker_url())
+        return checks.ok("broker", f"answers at {broker.reach(app)}"), app
+    except CeleriacError as problem:
+        return checks.error("broker", str(problem)), None

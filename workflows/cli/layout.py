@@ -1,0 +1,117 @@
+"""Where each step of a graph stands on a page: a column of lines, forks indented, every step once.
+
+A step with one parent stands below it: on the same level when it is the only one, indented with its
+siblings when there are several. A step with more parents joins them; it stands on the level of the
+last step that all its paths have in common (its immediate dominator), after the branches, and its
+parents are named. So a line that names no parents follows the nearest line above it, in any graph,
+and a chain of 1,000 steps is not indented at all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+FOLD_FROM = 6  # so many alike siblings become one line
+
+_TOP = -1  # stands for the run itself, the parent of all steps without parents
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One line of the page."""
+
+    positions: tuple[int, ...]  # one step, or the alike siblings that are folded into one line
+    guide: str  # what is drawn before the step: '│  ├─ '
+    joins: bool  # whether its parents have to be named
+
+
+def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | None] | None = None) -> list[Row]:
+    """Return the rows of a graph from top to bottom.
+
+    Args:
+        parents: For each position, the positions of its parents. There must be no cycle.
+        alike: A key for each position; leaf siblings of one key are folded when there are
+            ``FOLD_FROM`` of them or more. None, as a key or instead of the function: never folded.
+    """
+    below: dict[int, list[int]] = {position: [] for position in range(_TOP, len(parents))}
+    for position, dominator in _dominators(parents).items():
+        below[dominator].append(position)
+    keys = [None if below[position] or alike is None else alike(position) for position in range(len(parents))]
+
+    rows: list[Row] = []
+    # The stack holds what is still to be drawn, the next on top: the positions of a line, the guide before it,
+    # and the guide before whatever stands below it.
+    stack: list[tuple[tuple[int, ...], str, str]] = []
+
+    def push_below(position: int, level: str) -> None:
+        children = below[position]
+        branches = _folded([child for child in children if len(parents[child]) <= 1], keys)
+        joins = [(child,) for child in children if len(parents[child]) > 1]
+        stack.extend((line, level, level) for line in reversed(joins))
+        if len(branches) == 1:
+            stack.append((branches[0], level, level))
+            return
+        for number, line in enumerate(reversed(branches)):
+            fork, pass_by = ("└─ ", "   ") if number == 0 else ("├─ ", "│  ")
+            stack.append((line, level + fork, level + pass_by))
+
+    push_below(_TOP, "")
+    while stack:
+        positions, guide, level = stack.pop()
+        rows.append(Row(positions=positions, guide=guide, joins=len(parents[positions[0]]) > 1))
+        if len(positions) == 1:
+            push_below(positions[0], level)
+    return rows
+
+
+def _dominators(parents: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Return the immediate dominator of each position, in topological order, by Cooper, Harvey and Kennedy."""
+    dominator: dict[int, int] = {}
+    depth = {_TOP: 0}
+    for position in _topological(parents):
+        common = parents[position][0] if parents[position] else _TOP
+        for other in parents[position][1:]:
+            common = _nearest_common(common, other, dominator, depth)
+        dominator[position] = common
+        depth[position] = depth[common] + 1
+    return dominator
+
+
+def _nearest_common(one: int, other: int, dominator: Mapping[int, int], depth: Mapping[int, int]) -> int:
+    """Return where the ways from two positions up to the top meet first."""
+    while one != other:
+        if depth[one] < depth[other]:
+            one, other = other, one
+        one = dominator[one]
+    return one
+
+
+def _topological(parents: Sequence[Sequence[int]]) -> Iterable[int]:
+    """Yield every position after its parents, otherwise in order of definition."""
+    children: list[list[int]] = [[] for _ in parents]
+    for child, its_parents in enumerate(parents):
+        for parent in its_parents:
+            children[parent].append(child)
+    missing = [len(its_parents) for its_parents in parents]
+    free = [position for position, count in enumerate(missing) if count == 0]
+    while free:
+        position = heapq.heappop(free)
+        yield position
+        for child in children[position]:
+            missing[child] -= 1
+            if missing[child] == 0:
+                heapq.heappush(free, child)
+
+
+def _folded(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tuple[int, ...]]:
+    """Return the branches as lines: alike ones in one line, where the first of them stands."""
+    count = Counter(keys[position] for position in branches)
+    lines: dict[Hashable, list[int]] = {}
+    for position in branches:
+        key = keys[position]
+        folds = key is not None and count[key] >= FOLD_FROM
+        lines.setdefault((key,) if folds else position, []).append(position)
+    return [tuple(positions) for positions in lines.values()]

@@ -1,0 +1,46 @@
+"""What a command says of a run that it waited for, and the exit code it ends with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from workflows.cli.as_json import run_to_json
+from workflows.cli.invocation import Invocation
+from workflows.cli.render import run_errors
+from workflows.cli.stopping import StopRequest
+from workflows.run import Run
+from workflows.states import RunStatus
+from workflows.views import RunView
+
+
+def report_outcome(
+    invocation: Invocation, run: Run[Any], view: RunView, stop: StopRequest, *, as_json: bool, later: str
+) -> int:
+    """Print the result of a run on standard output, or what went wrong, and return the exit code.
+
+    Args:
+        invocation: Where to print.
+        run: The run.
+        view: The run as last seen, with its steps.
+        stop: Whether the user did not want to wait for the end.
+        as_json: Whether a program reads it.
+        later: What becomes of a run that has not ended.
+
+    Returns:
+        0 for a run that completed, 1 for one that failed or did not end in time, or what the signal asks for.
+    """
+    completed = view.status is RunStatus.COMPLETED
+    result = run.result_json() if completed else None
+    if as_json:
+        invocation.print_json({**run_to_json(view, steps=True), "result": result})
+    elif result is not None:
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    if view.status.is_terminal:
+        if not completed and not as_json:
+            invocation.err.print(run_errors(view, traceback=True))
+        return 0 if completed else 1
+    invocation.note(f"Run {run.id} is still {view.status}. {later}")
+    return stop.exit_code if stop.made else 1

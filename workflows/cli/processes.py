@@ -1,0 +1,118 @@
+"""Child processes that start, speak and end together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from workflows.embedded import launcher
+
+_POLL_SECONDS = 0.02
+_AS_OURSELVES = (str(int(signal.SIGTERM)), "-1", "-1")  # the launcher's: sent to a child when we die; no other account
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A child that is no more."""
+
+    name: str
+    exit_code: int  # negative: the signal that ended it
+
+    def __str__(self) -> str:
+        if self.exit_code < 0:
+            return f"{self.name} was ended by {signal.Signals(-self.exit_code).name}"
+        return f"{self.name} ended with exit code {self.exit_code}"
+
+
+class Children:
+    """Starts programs, passes on every line they write, and on leaving ends what still runs.
+
+    Each child has a session of its own: Ctrl-C reaches this process only, which then stops them in order,
+    and whatever they have started can be ended with them. A SIGKILL of this process is the one end after
+    which children would stay; on Linux the kernel then asks them to stop.
+    """
+
+    def __init__(
+        self, *, environment: Mapping[str, str], on_line: Callable[[str, str], None], grace_seconds: float = 10.0
+    ) -> None:
+        """Prepare.
+
+        Args:
+            environment: Of every child.
+            on_line: Called with a child's name and a line of its output, from a thread per child.
+            grace_seconds: How long a child that is asked to stop may take before it is killed.
+        """
+        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        self._on_line = on_line
+        self._grace_seconds = grace_seconds
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._readers: list[threading.Thread] = []
+
+    def start(self, name: str, arguments: Sequence[str]) -> None:
+        """Start a program."""
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *_AS_OURSELVES, *arguments],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self._processes[name] = process
+        reader = threading.Thread(target=self._read, args=(name, process), name=f"output of {name}", daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process id of each child, by name."""
+        return {name: process.pid for name, process in self._processes.items()}
+
+    def ended(self) -> Ended | None:
+        """Return a child that ended by itself, if there is one."""
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                return Ended(name=name, exit_code=code)
+        return None
+
+    def stop(self) -> None:
+        """Ask all to stop, kill those that do not in time, and wait until all are gone."""
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        deadline = time.monotonic() + self._grace_seconds
+        for process in self._processes.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(deadline - time.monotonic(), _POLL_SECONDS))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it has left behind, too
+            process.wait()
+        for reader in self._readers:
+            reader.join(timeout=1)
+        self._processes.clear()
+        self._readers.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _read(self, name: str, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as output:
+            for line in output:
+                self._on_line(name, line.rstrip("\n"))

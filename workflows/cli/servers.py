@@ -1,0 +1,30 @@
+"""The servers that a command works with: the configured ones, or embedded ones for as long as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import SecretStr
+
+from workflows.embedded import EmbeddedServers
+from workflows.settings import Settings
+
+
+@contextmanager
+def servers(settings: Settings) -> Iterator[Settings]:
+    """Yield settings that name a database and a broker, embedded where ``settings`` name none.
+
+    Raises:
+        ConfigurationError: the embedded servers are not installed, do not start, or are in use.
+    """
+    if settings.database_url is not None and settings.broker_url is not None:
+        yield settings
+        return
+    with EmbeddedServers(settings.data_dir) as embedded:
+        yield settings.model_copy(
+            update={
+                "database_url": settings.database_url or SecretStr(embedded.database_url),
+                "broker_url": settings.broker_url or SecretStr(embedded.broker_url),
+            }
+        )

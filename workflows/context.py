@@ -1,0 +1,66 @@
+"""What a step may know of itself while it runs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+class TransactionSource(Protocol):
+    """Opens the transaction that will commit together with the step's completion."""
+
+    def open(self) -> Connection:
+        """Return the connection, in its transaction; the same one at each call."""
+
+
+class StepContext:
+    """Handed to a step that declares a parameter annotated ``StepContext``.
+
+    Attributes:
+        run_id: The run that the step belongs to; None when the step is called as a plain function.
+        step: The step's name in the run.
+        attempt: 1 for the first try. Grows when an attempt is lost with its worker.
+        idempotency_key: The same for every attempt; hand it to external services.
+        logger: Names the run, the step and the attempt in each line.
+    """
+
+    def __init__(
+        self, *, run_id: UUID | None, step: str, attempt: int, transactions: TransactionSource | None = None
+    ) -> None:
+        self.run_id = run_id
+        self.step = step
+        self.attempt = attempt
+        self.idempotency_key = f"{run_id}.{step}"
+        self.logger = _StepLogger(
+            logging.getLogger(f"celeriac.step.{step}"), {"run_id": str(run_id), "step": step, "attempt": attempt}
+        )
+        self._transactions = transactions
+
+    @classmethod
+    def detached(cls, step: str) -> StepContext:
+        """Return the context of a step that is called as a plain function, outside of any run."""
+        return cls(run_id=None, step=step, attempt=1)
+
+    @property
+    def transaction(self) -> Connection:
+        """A SQLAlchemy connection whose work commits together with the step's completion, or not at all.
+
+        What is done on it is done exactly once, even when the step's code runs more often. Do not
+        commit or close it.
+
+        Raises:
+            RuntimeError: the step runs outside of a run, where there is nothing to commit with.
+        """
+        if self._transactions is None:
+            raise RuntimeError(f"Step {self.step!r} runs outside of a run; there is no transaction to join.")
+        return self._transactions.open()
+
+
+class _StepLogger(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: object, kwargs: object) -> tuple[object, object]:  # type: ignore[override]
+        extra = self.extra or {}
+        return f"[{extra['run_id']} {extra['step']} attempt {extra['attempt']}] {msg}", kwargs

@@ -1,0 +1,138 @@
+"""Every error that Celeriac raises on purpose.
+
+    CeleriacError
+    ├── DefinitionError           a @step or @workflow that cannot work, found when its module is imported
+    ├── ConfigurationError        settings that cannot work
+    │   ├── ImportFailed          a module of CELERIAC_IMPORTS cannot be imported
+    │   └── SchemaMismatch        the database is not migrated, or migrated by another version
+    ├── InputInvalid              the input of a run does not fit the workflow's parameters
+    ├── UnknownWorkflow           no workflow of that name in the imported modules
+    ├── UnknownRun                no run of that id in this database
+    ├── DatabaseUnavailable       Postgres does not answer
+    ├── BrokerUnavailable         the broker does not answer
+    ├── RunFailed                 the result was asked of a run that failed
+    ├── ResultTimeout             the run did not end within the time given
+    └── StepError                 an attempt of a step failed for a reason of the engine's
+        ├── ArgumentInvalid       a parent's result does not fit the step's parameter
+        ├── ResultInvalid         the step returned what its annotation or JSON cannot hold
+        └── WorkerLost            the process that ran the attempt died or stopped answering
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class CeleriacError(Exception):
+    """Something went wrong in Celeriac.
+
+    A subclass states its message as a format string over its data; the data are keyword arguments
+    and become attributes, so that a program need not parse the message. Errors survive pickling.
+    """
+
+    message: ClassVar[str] = "{detail}"
+
+    def __init__(self, **data: Any) -> None:
+        self.data = data
+        super().__init__(self.message.format(**data))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["data"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.data)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"type": …, "message": …}`` as stored in the history."""
+        return {"type": type(self).__name__, "message": str(self)}
+
+
+def _rebuild(cls: type[CeleriacError], data: dict[str, Any]) -> CeleriacError:
+    return cls(**data)
+
+
+class DefinitionError(CeleriacError):
+    """A step or workflow is defined in a way that cannot work."""
+
+
+class ConfigurationError(CeleriacError):
+    """A setting is missing or cannot work."""
+
+
+class ImportFailed(ConfigurationError):
+    """A module with workflows cannot be imported."""
+
+    message = "Cannot import {module!r}: {reason}. Check CELERIAC_IMPORTS and the folder you start in."
+
+
+class SchemaMismatch(ConfigurationError):
+    """The database's schema is not the one that this version needs."""
+
+    message = "The database is at schema {found}, this version needs {needed}. Run `celeriac migrate`."
+
+
+class InputInvalid(CeleriacError):
+    """The input of a run does not fit the parameters of its workflow."""
+
+    message = "Input of workflow {workflow!r} is not valid: {reason}"
+
+
+class UnknownWorkflow(CeleriacError):
+    """No workflow of that name is known."""
+
+    message = "Unknown workflow {workflow!r}{hint}"
+
+
+class UnknownRun(CeleriacError):
+    """No run has that id."""
+
+    message = "No run '{run_id}' in this database. `celeriac list` shows the runs there are."
+
+
+class DatabaseUnavailable(CeleriacError):
+    """Postgres does not answer."""
+
+    message = "Cannot reach the database at {address}: {reason}. Check CELERIAC_DATABASE_URL and that Postgres is up."
+
+
+class BrokerUnavailable(CeleriacError):
+    """The broker does not answer."""
+
+    message = "Cannot reach the broker at {address}: {reason}. Check CELERIAC_BROKER_URL and that Redis is up."
+
+
+class RunFailed(CeleriacError):
+    """The result was asked of a run that ended without one."""
+
+    message = "Run {run_id} of {workflow!r} {status}: {reason}"
+
+
+class ResultTimeout(CeleriacError, TimeoutError):
+    """The run did not end within the time given."""
+
+    message = "Run {run_id} is still {status} after {seconds:g} s. It goes on; ask again later."
+
+
+class StepError(CeleriacError):
+    """An attempt failed for a reason of the engine's, not of the step's own code."""
+
+
+class ArgumentInvalid(StepError):
+    """What a step was to be called with does not fit its parameters."""
+
+    message = "Argument {parameter!r} of step {step!r} is not valid: {reason}"
+
+
+class ResultInvalid(StepError):
+    """What a step returned does not fit its return annotation, or JSON."""
+
+    message = "The result of step {step!r} is not valid: {reason}"
+
+
+class WorkerLost(StepError):
+    """The process that ran the attempt died or stopped answering."""
+
+    message = "The worker that ran attempt {attempt} of step {step!r} was lost ({lost} of {limit} allowed)."

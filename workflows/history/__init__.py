@@ -1,0 +1,1 @@
+"""The history in Postgres: schema, statements, and the stores that run them."""

@@ -1,0 +1,90 @@
+"""Leases: which processes live, and who has a duty that one at a time is enough for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from workflows.history.database import Database
+from workflows.history.statements import statement
+
+
+def lease_name(worker: str, pid: int, token: str) -> str:
+    """Return the name of a process's lease. The token tells it from an earlier process of the same pid."""
+    return f"process:{worker}:{pid}:{token}"
+
+
+def process_of(lease: str) -> str:
+    """Return the worker and the pid of a lease's name, to show to people: ``celery@host:4711``."""
+    return lease.removeprefix("process:").rpartition(":")[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveWorker:
+    """A worker with at least one lease that has not expired."""
+
+    name: str
+    processes: int
+    expires_at: datetime
+
+
+class LeaseStore:
+    """Takes, renews and gives up leases."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def renew(
+        self, names: Sequence[str], *, worker: str, lease: timedelta, holder: str = "", held: Collection[str] = ()
+    ) -> None:
+        """Extend the leases of processes of one worker, and make those that are not there.
+
+        Args:
+            names: Of the leases.
+            worker: The worker's name.
+            lease: How long from now.
+            holder: Which of them ``held`` belongs to.
+            held: Ids of tasks that the worker took from the broker and that nobody has claimed yet.
+        """
+        with self._database.autocommit() as connection:
+            connection.execute(
+                statement("renew_leases"),
+                {
+                    "names": list(names),
+                    "worker": worker,
+                    "seconds": lease.total_seconds(),
+                    "holder": holder,
+                    "held": list(held),
+                },
+            )
+
+    def expire(self, names: Sequence[str]) -> None:
+        """Give up leases of processes that ended, so that their steps are taken over at once."""
+        with self._database.autocommit() as connection:
+            connection.execute(statement("expire_leases"), {"names": list(names)})
+
+    def take_duty(self, duty: str, *, worker: str, lease: timedelta) -> bool:
+        """Take or keep a duty; return whether this worker has it now."""
+        with self._database.autocommit() as connection:
+            row = connection.execute(
+                statement("take_duty"), {"duty": duty, "worker": worker, "seconds": lease.total_seconds()}
+            ).one_or_none()
+        return row is not None
+
+    def drop_old(self) -> None:
+        """Forget leases that expired long ago."""
+        with self._database.autocommit() as connection:
+            connection.execute(statement("drop_old_leases"))
+
+    def live_workers(self) -> list[LiveWorker]:
+        """Return the workers that renewed a lease lately, by name."""
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("live_workers")).all()
+        return [LiveWorker(name=row.worker, processes=row.processes, expires_at=row.expires_at) for row in rows]
+
+    def oldest_ready(self) -> timedelta | None:
+        """Return how long the oldest ready step has waited to be claimed, or None if none waits."""
+        with self._database.autocommit() as connection:
+            seconds = connection.execute(statement("oldest_ready")).scalar()
+        return None if seconds is None else timedelta(seconds=float(seconds))

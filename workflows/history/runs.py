@@ -1,0 +1,122 @@
+"""Starting runs, and the graphs that they are pinned to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from workflows.errors import UnknownRun
+from workflows.graph import Graph
+from workflows.history.database import Database
+from workflows.history.statements import statement
+from workflows.ids import new_run_id
+from workflows.states import RunStatus
+
+
+class RunStore:
+    """Writes and reads runs as wholes. Keeps the graphs that it has seen; they never change."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._graphs: dict[str, Graph] = {}
+
+    def start(
+        self,
+        graph: Graph,
+        run_input: str,
+        *,
+        tags: Mapping[str, str],
+        idempotency_key: str | None = None,
+        connection: Connection | None = None,
+    ) -> tuple[UUID, bool]:
+        """Record a new run with all its steps.
+
+        Args:
+            graph: The graph that the run is pinned to.
+            run_input: The validated input, a JSON object by parameter name.
+            tags: Free labels to find the run by.
+            idempotency_key: Starts at most one run of the workflow.
+            connection: The caller's transaction to start in; by default one of our own.
+
+        Returns:
+            The run's id, and whether this call started it; False if the key had started it before.
+
+        Raises:
+            DatabaseUnavailable: Postgres does not answer; nothing was started.
+        """
+        parameters = {
+            "run": new_run_id(),
+            "workflow": graph.workflow,
+            "version": graph.version,
+            "definition": graph.hash,
+            "sinks": len(graph.sinks),
+            "tags": json.dumps(dict(tags)),
+            "idempotency_key": idempotency_key,
+            "input": run_input,
+            "names": [node.name for node in graph.nodes],
+            "steps": [node.step for node in graph.nodes],
+            "queues": [node.queue or "" for node in graph.nodes],
+            "priorities": [node.priority or 0 for node in graph.nodes],
+            "max_attempts": [node.max_attempts for node in graph.nodes],
+            "parents": [len(parents) for parents in graph.parents],
+        }
+        self._keep(graph)
+        if connection is not None:
+            with self._database.explained():
+                return self._insert(connection, parameters)
+        with self._database.autocommit() as own:
+            return self._insert(own, parameters)
+
+    @staticmethod
+    def _insert(connection: Connection, parameters: Mapping[str, object]) -> tuple[UUID, bool]:
+        started = connection.execute(statement("start_run"), parameters).scalar()
+        if started is not None:
+            return started, True
+        # A new statement, so that it sees what the insert above waited for.
+        return connection.execute(statement("run_by_key"), parameters).scalar_one(), False
+
+    def _keep(self, graph: Graph) -> None:
+        if graph.hash in self._graphs:
+            return
+        # On a connection of our own: were it the caller's, a rollback would take the graph with it while
+        # this store goes on believing that it is kept.
+        with self._database.autocommit() as connection:
+            connection.execute(
+                statement("insert_definition"),
+                {
+                    "hash": graph.hash,
+                    "workflow": graph.workflow,
+                    "version": graph.version,
+                    "graph": json.dumps(graph.to_json()),
+                },
+            )
+        self._graphs[graph.hash] = graph
+
+    def graph(self, definition: str) -> Graph:
+        """Return the graph of a hash, from memory if this store has seen it.
+
+        Raises:
+            LookupError: no run was ever started with it.
+        """
+        if definition not in self._graphs:
+            with self._database.autocommit() as connection:
+                found = connection.execute(statement("definition"), {"hash": definition}).scalar()
+            if found is None:
+                raise LookupError(f"No definition {definition!r} in this database")
+            self._graphs[definition] = Graph.from_json(found)
+        return self._graphs[definition]
+
+    def status(self, run_id: UUID) -> RunStatus:
+        """Return the status of a run.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        with self._database.autocommit() as connection:
+            found = connection.execute(statement("run_status"), {"run": run_id}).scalar()
+        if found is None:
+            raise UnknownRun(run_id=run_id)
+        return RunStatus(found)

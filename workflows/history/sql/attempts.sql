@@ -1,0 +1,139 @@
+-- name: claim
+-- Take a ready step of a run that may go on: count the attempt, take the lease, record it, and hand out
+-- what the step is called with. `inputs` are the positions of the parents whose results it needs.
+-- No row: someone else has it, it is done, or the run does not go on.
+WITH claimed AS (
+    UPDATE workflow_tasks AS task
+    SET status = 'running', attempt = task.attempt + 1, lease = :lease, started_at = statement_timestamp()
+    FROM workflow_runs AS run
+    WHERE task.run_id = :run AND task.position = :position AND task.status = 'ready'
+      AND run.id = task.run_id AND run.status IN ('pending', 'running')
+    RETURNING task.attempt
+), run AS (
+    UPDATE workflow_runs SET status = 'running', started_at = statement_timestamp()
+    WHERE id = :run AND status = 'pending' AND EXISTS (SELECT FROM claimed)
+), started AS (
+    INSERT INTO workflow_events (run_id, type, position, attempt, data)
+    SELECT :run, 'StepStarted', :position, attempt, json_build_object('worker', CAST(:lease AS text)) FROM claimed
+)
+SELECT attempt,
+       (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
+       ARRAY(
+           SELECT CAST(event.data AS text)
+           FROM workflow_tasks AS parent
+           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
+           WHERE parent.run_id = :run AND parent.position = ANY (CAST(:inputs AS integer[]))
+           ORDER BY parent.position
+       ) AS results
+FROM claimed
+
+-- name: adopt
+-- What `claim` would have answered, had its answer not been lost with the connection.
+-- No row: the claim had not landed either.
+SELECT task.attempt,
+       (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
+       ARRAY(
+           SELECT CAST(event.data AS text)
+           FROM workflow_tasks AS parent
+           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
+           WHERE parent.run_id = :run AND parent.position = ANY (CAST(:inputs AS integer[]))
+           ORDER BY parent.position
+       ) AS results
+FROM workflow_tasks AS task
+WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.lease = :lease
+
+-- name: complete
+-- Record an attempt's result, count it at the steps that wait for it, end the run if nothing remains, and
+-- claim `next` for the same lease if this freed it. `ready` are the other steps that this freed.
+-- No row: the attempt is superseded; nothing was written.
+WITH done AS (
+    UPDATE workflow_tasks
+    SET status = 'completed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+    RETURNING outcome
+), completed AS (
+    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
+    SELECT :run, outcome, 'StepCompleted', :position, :attempt, CAST(:result AS json) FROM done
+), waiting AS ( -- locked in one order, so that two completions cannot deadlock
+    SELECT task.position
+    FROM workflow_tasks AS task, done
+    WHERE task.run_id = :run AND task.position = ANY (CAST(:dependents AS integer[]))
+    ORDER BY task.position FOR UPDATE OF task
+), run AS (
+    SELECT status IN ('pending', 'running') AS goes_on FROM workflow_runs WHERE id = :run
+), freed AS (
+    UPDATE workflow_tasks AS task
+    SET remaining = task.remaining - 1,
+        status = CASE WHEN task.remaining > 1 THEN 'pending'
+                      WHEN task.position = :next AND run.goes_on THEN 'running'
+                      ELSE 'ready' END,
+        attempt = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+                       THEN task.attempt + 1 ELSE task.attempt END,
+        lease = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+                     THEN :lease ELSE task.lease END,
+        ready_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
+        dispatched_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
+        started_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+                          THEN statement_timestamp() END
+    FROM waiting, run
+    WHERE task.run_id = :run AND task.position = waiting.position
+    RETURNING task.position, task.status, task.attempt
+), started AS (
+    INSERT INTO workflow_events (run_id, type, position, attempt, data)
+    SELECT :run, 'StepStarted', position, attempt, json_build_object('worker', CAST(:lease AS text))
+    FROM freed WHERE status = 'running'
+), counted AS (
+    UPDATE workflow_runs AS run
+    SET remaining = run.remaining - 1,
+        status = CASE WHEN run.remaining = 1 AND run.status = 'running' THEN 'completed' ELSE run.status END,
+        outcome = CASE WHEN run.remaining = 1 AND run.status = 'running'
+                       THEN nextval('workflow_event_sequence') ELSE run.outcome END,
+        finished_at = CASE WHEN run.remaining = 1 AND run.status = 'running'
+                           THEN statement_timestamp() ELSE run.finished_at END
+    FROM done
+    WHERE run.id = :run AND :is_sink
+    RETURNING run.status, run.outcome
+), ended AS (
+    INSERT INTO workflow_events (run_id, sequence, type)
+    SELECT :run, outcome, 'RunCompleted' FROM counted WHERE status = 'completed'
+)
+SELECT (SELECT goes_on FROM run) AS goes_on,
+       EXISTS (SELECT FROM counted WHERE status = 'completed') AS run_ended,
+       ARRAY(SELECT position FROM freed WHERE status = 'ready' ORDER BY position) AS ready,
+       (SELECT attempt FROM freed WHERE status = 'running') AS next_attempt,
+       CASE WHEN EXISTS (SELECT FROM freed WHERE status = 'running') THEN ARRAY(
+           SELECT CAST(event.data AS text)
+           FROM workflow_tasks AS parent
+           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
+           WHERE parent.run_id = :run AND parent.position = ANY (CAST(:next_inputs AS integer[]))
+           ORDER BY parent.position
+       ) END AS next_results
+FROM done
+
+-- name: fail
+-- Record that an attempt failed, and fail the run if it goes on.
+-- No row: the attempt is superseded; nothing was written.
+WITH failed AS (
+    UPDATE workflow_tasks
+    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+    RETURNING outcome
+), event AS (
+    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
+    SELECT :run, outcome, 'StepFailed', :position, :attempt, CAST(:error AS json) FROM failed
+), run AS (
+    UPDATE workflow_runs AS run
+    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
+    FROM failed
+    WHERE run.id = :run AND run.status IN ('pending', 'running')
+    RETURNING run.outcome
+), ended AS (
+    INSERT INTO workflow_events (run_id, sequence, type, data)
+    SELECT :run, outcome, 'RunFailed', json_build_object('step', CAST(:name AS text)) FROM run
+)
+SELECT EXISTS (SELECT FROM run) AS run_ended FROM failed
+
+-- name: attempt_outcome
+-- What became of an attempt whose commit got no answer. No row: it is superseded, or still running.
+SELECT status FROM workflow_tasks
+WHERE run_id = :run AND position = :position AND attempt = :attempt AND status IN ('completed', 'failed')

@@ -1,0 +1,139 @@
+-- name: lose_attempts
+-- End attempts whose lease expired. Each step is ready again, or fails when it lost too many attempts; then
+-- its run fails. Nothing is lost while Postgres itself is up for less than a lease, because
+-- nobody could renew one. One row per attempt lost.
+WITH expired AS (
+    SELECT task.run_id, task.position,
+           task.lost + 1 >= :max_lost OR coalesce(task.attempt >= task.max_attempts, false) AS gives_up
+    FROM workflow_tasks AS task
+    LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
+    WHERE task.status = 'running' AND coalesce(lease.expires_at < now(), true)
+      AND pg_postmaster_start_time() < now() - make_interval(secs => :lease_seconds)
+    ORDER BY task.run_id, task.position
+    LIMIT :batch
+    FOR UPDATE OF task SKIP LOCKED
+), lost AS (
+    UPDATE workflow_tasks AS task
+    SET lost = task.lost + 1,
+        status = CASE WHEN expired.gives_up THEN 'failed' ELSE 'ready' END,
+        ready_at = CASE WHEN expired.gives_up THEN task.ready_at ELSE now() END,
+        dispatched_at = CASE WHEN expired.gives_up THEN task.dispatched_at ELSE now() END,
+        finished_at = CASE WHEN expired.gives_up THEN now() END,
+        outcome = CASE WHEN expired.gives_up THEN nextval('workflow_event_sequence') END
+    FROM expired
+    WHERE task.run_id = expired.run_id AND task.position = expired.position
+    RETURNING task.run_id, task.position, task.name, task.step, task.attempt, task.lost, task.lease, task.status,
+              task.outcome
+), lost_events AS (
+    INSERT INTO workflow_events (run_id, type, position, attempt, data)
+    SELECT run_id, 'StepLost', position, attempt, json_build_object('worker', lease) FROM lost
+), failed_events AS (
+    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
+    SELECT run_id, outcome, 'StepFailed', position, attempt, json_build_object(
+        'type', 'WorkerLost',
+        'message', format(
+            'The worker that ran attempt %s of step ''%s'' was lost (%s of at most %s).',
+            attempt, name, lost, :max_lost
+        )
+    )
+    FROM lost WHERE status = 'failed'
+), failed_runs AS (
+    UPDATE workflow_runs AS run
+    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = now()
+    FROM (SELECT DISTINCT ON (run_id) run_id, name FROM lost WHERE status = 'failed') AS cause
+    WHERE run.id = cause.run_id AND run.status IN ('pending', 'running')
+    RETURNING run.id, run.outcome, cause.name
+), ended AS (
+    INSERT INTO workflow_events (run_id, sequence, type, data)
+    SELECT id, outcome, 'RunFailed', json_build_object('step', name) FROM failed_runs
+)
+SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, lost.status,
+       run.definition, run.status IN ('pending', 'running') AS goes_on
+FROM lost JOIN workflow_runs AS run ON run.id = lost.run_id
+
+-- name: ready_groups
+-- The distinct (step, queue, priority) of ready steps, by skipping through the index; its cost grows with the
+-- groups, not with the backlog.
+WITH RECURSIVE groups AS (
+    (SELECT step, queue, priority FROM workflow_tasks WHERE status = 'ready'
+     ORDER BY step, queue, priority LIMIT 1)
+    UNION ALL
+    SELECT next.step, next.queue, next.priority
+    FROM groups, LATERAL (
+        SELECT task.step, task.queue, task.priority FROM workflow_tasks AS task
+        WHERE task.status = 'ready'
+          AND (task.step, task.queue, task.priority) > (groups.step, groups.queue, groups.priority)
+        ORDER BY task.step, task.queue, task.priority LIMIT 1
+    ) AS next
+)
+SELECT step, queue, priority FROM groups
+
+-- name: find_unclaimed
+-- Ready steps of one group, of runs that go on, that were dispatched before `before` and that no living process
+-- holds. Oldest first.
+SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.definition
+FROM workflow_tasks AS task
+JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
+WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
+  AND task.dispatched_at < :before
+  AND NOT EXISTS (
+      SELECT FROM workflow_leases AS lease
+      WHERE lease.expires_at > now() AND CAST(run.id AS text) || '.' || task.name = ANY (lease.held)
+  )
+ORDER BY task.dispatched_at
+LIMIT :batch
+
+-- name: mark_dispatched
+-- Note that steps are handed to Celery again. One row for each that is still as it was when it was
+-- found; the others were claimed meanwhile, or another reconciler has them.
+UPDATE workflow_tasks AS task
+SET dispatched_at = now(), dispatches = task.dispatches + 1
+FROM unnest(CAST(:runs AS uuid[]), CAST(:positions AS integer[]), CAST(:seen AS timestamptz[]))
+    AS found (run_id, position, dispatched_at)
+WHERE task.run_id = found.run_id AND task.position = found.position
+  AND task.status = 'ready' AND task.dispatched_at = found.dispatched_at
+RETURNING task.run_id, task.position
+
+-- name: earliest_ready
+-- Since when the ready ones among some steps have been ready: the earliest. No row: none is ready.
+SELECT min(task.ready_at) AS ready_at
+FROM unnest(CAST(:runs AS uuid[]), CAST(:names AS text[])) AS message (run_id, name)
+JOIN workflow_tasks AS task ON task.run_id = message.run_id AND task.name = message.name
+WHERE task.status = 'ready'
+HAVING count(*) > 0
+
+-- name: completed_positions
+-- The completed steps of some runs.
+SELECT run_id, array_agg(position) AS positions
+FROM workflow_tasks
+WHERE run_id = ANY (CAST(:runs AS uuid[])) AND status = 'completed'
+GROUP BY run_id
+
+-- name: find_stalled
+-- Running runs that have no step ready or running although something remains. There are none, unless
+-- rows were changed by hand.
+SELECT run.id, run.definition
+FROM workflow_runs AS run
+WHERE run.status IN ('pending', 'running')
+  AND NOT EXISTS (SELECT FROM workflow_tasks WHERE run_id = run.id AND status IN ('ready', 'running'))
+LIMIT :batch
+
+-- name: recount
+-- Count a pending step's parents again from their rows. No row: the count was right, or the step moved on.
+WITH counted AS (
+    SELECT count(*) FILTER (WHERE status <> 'completed') AS remaining
+    FROM workflow_tasks WHERE run_id = :run AND position = ANY (CAST(:parents AS integer[]))
+)
+UPDATE workflow_tasks AS task
+SET remaining = counted.remaining,
+    status = CASE WHEN counted.remaining = 0 THEN 'ready' ELSE 'pending' END,
+    ready_at = CASE WHEN counted.remaining = 0 THEN now() END,
+    dispatched_at = CASE WHEN counted.remaining = 0 THEN now() END
+FROM counted
+WHERE task.run_id = :run AND task.position = :position AND task.status = 'pending'
+  AND task.remaining <> counted.remaining
+RETURNING task.status
+
+-- name: database_time
+-- The clock that all instants in the history come from.
+SELECT now() AS now

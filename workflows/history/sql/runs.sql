@@ -1,0 +1,51 @@
+-- name: insert_definition
+-- Keep a graph by its content hash. No row is returned either way; the same hash is the same graph.
+INSERT INTO workflow_definitions (hash, workflow, version, graph)
+VALUES (:hash, :workflow, :version, CAST(:graph AS json))
+ON CONFLICT (hash) DO NOTHING
+
+-- name: start_run
+-- Start a run: its row, one task per node of its graph, and the event. Tasks without parents are ready.
+-- No row: the workflow already has a run with this idempotency key.
+WITH run AS (
+    INSERT INTO workflow_runs (id, workflow, version, definition, status, remaining, tags, idempotency_key)
+    VALUES (:run, :workflow, :version, :definition, 'pending', :sinks, CAST(:tags AS jsonb), :idempotency_key)
+    ON CONFLICT (workflow, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+    RETURNING id
+), event AS (
+    INSERT INTO workflow_events (run_id, type, data)
+    SELECT id, 'RunStarted', CAST(:input AS json) FROM run
+), tasks AS (
+    INSERT INTO workflow_tasks
+        (run_id, position, name, step, queue, priority, max_attempts, remaining, status, ready_at,
+         dispatched_at)
+    SELECT run.id, node.position - 1, node.name, node.step, node.queue, node.priority, node.max_attempts,
+           node.parents,
+           CASE WHEN node.parents = 0 THEN 'ready' ELSE 'pending' END,
+           CASE WHEN node.parents = 0 THEN statement_timestamp() END,
+           CASE WHEN node.parents = 0 THEN statement_timestamp() END
+    FROM run, unnest(
+        CAST(:names AS text[]), CAST(:steps AS text[]), CAST(:queues AS text[]), CAST(:priorities AS integer[]),
+        CAST(:max_attempts AS integer[]), CAST(:parents AS integer[])
+    ) WITH ORDINALITY AS node (name, step, queue, priority, max_attempts, parents, position)
+)
+SELECT id FROM run
+
+-- name: run_by_key
+-- The run that an idempotency key started. No row: none did, or its transaction has not committed.
+SELECT id FROM workflow_runs WHERE workflow = :workflow AND idempotency_key = :idempotency_key
+
+-- name: run_status
+-- Status of a run. No row: no such run.
+SELECT status FROM workflow_runs WHERE id = :run
+
+-- name: definition
+-- A graph by its hash. No row: no run was ever started with it.
+SELECT graph FROM workflow_definitions WHERE hash = :hash
+
+-- name: find_task
+-- A step of a run and what its last event holds. No row: the run has no such step.
+SELECT task.status, task.finished_at, event.data
+FROM workflow_tasks AS task
+LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.outcome
+WHERE task.run_id = :run AND task.name = :name

@@ -1,0 +1,28 @@
+"""Reading one step by the id of its Celery task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from workflows.history.database import Database
+from workflows.history.statements import statement
+from workflows.states import StepStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A step's status and what its last event holds."""
+
+    status: StepStatus
+    data: Any  # the result, or the error; None while there is neither
+    finished_at: datetime | None
+
+
+def find_task(database: Database, run_id: UUID, name: str) -> Task | None:
+    """Return the step of a run by its name, or None if there is none."""
+    with database.autocommit() as connection:
+        row = connection.execute(statement("find_task"), {"run": run_id, "name": name}).one_or_none()
+    return None if row is None else Task(status=StepStatus(row.status), data=row.data, finished_at=row.finished_at)

@@ -1,0 +1,1 @@
+"""Alembic migrations of the history's tables. ``celeriac migrate`` runs them."""

@@ -1,0 +1,13 @@
+"""Alembic's entry point: migrates on the connection that ``workflows.history.schema`` hands over."""
+
+from alembic import context
+
+from workflows.history.schema import VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table=VERSION_TABLE,
+    transaction_per_migration=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,86 @@
+"""Settings, read from the environment as ``CELERIAC_…`` when they are asked for, never at import."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from workflows.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """What Celeriac needs to know. Every field is an environment variable with the prefix ``CELERIAC_``.
+
+    Addresses carry passwords, so they are secrets: they show as ``**********`` in a repr or a log.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CELERIAC_", frozen=True, extra="forbid")
+
+    database_url: SecretStr | None = None  # postgresql://…; None: `celeriac dev` and `run` start their own
+    broker_url: SecretStr | None = None  # redis://… or another broker that Celery knows
+    imports: Annotated[tuple[str, ...], NoDecode] = ()  # modules with workflows, comma-separated
+    queue: str = "celery"  # where steps without a queue of their own go, as in a Celery app
+    data_dir: Path = Path(".celeriac")  # of the embedded servers
+
+    lease_seconds: float = Field(default=6.0, ge=1)  # a process silent for so long has lost its steps
+    reconcile_seconds: float = Field(default=0.5, gt=0)  # pause between two passes of the reconciler
+    max_lost_attempts: int = Field(default=3, ge=1)  # attempts of a step that may be lost with their worker
+    carry_on_seconds: float = Field(default=1.0, ge=0)  # how long a worker goes on in one process; 0: never
+    prepare_statements: bool = True  # turn off behind a PgBouncer older than 1.21
+
+    @field_validator("imports", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Settings:
+        """Read the environment; ``overrides`` win.
+
+        Raises:
+            ConfigurationError: a variable does not hold what it should; the message names it.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"CELERIAC_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()
+            )
+            raise ConfigurationError(detail=f"Settings are not valid: {problems}") from None
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a lease lasts after its last renewal."""
+        return timedelta(seconds=self.lease_seconds)
+
+    def require_database_url(self) -> str:
+        """Return the database's address.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if self.database_url is None:
+            raise ConfigurationError(
+                detail="No database. Set CELERIAC_DATABASE_URL to postgresql://user:password@host/name, "
+                "or use `celeriac dev`, which brings its own."
+            )
+        return self.database_url.get_secret_value()
+
+    def require_broker_url(self) -> str:
+        """Return the broker's address.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        if self.broker_url is None:
+            raise ConfigurationError(
+                detail="No broker. Set CELERIAC_BROKER_URL to redis://host:6379/0, "
+                "or use `celeriac dev`, which brings its own."
+            )
+        return self.broker_url.get_secret_value()

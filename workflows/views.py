@@ -1,0 +1,57 @@
+"""What a reader of a run sees: frozen records, assembled from the projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from workflows.states import RunStatus, StepStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorView:
+    """Why a step or a run failed."""
+
+    type: str  # name of the exception's class
+    message: str
+    traceback: str | None = None
+    step: str | None = None  # of a run's error: the step that failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepView:
+    """One step of a run."""
+
+    name: str  # unique in the run
+    step: str  # the step's name, which is its Celery task's name
+    position: int
+    parents: tuple[str, ...]
+    status: StepStatus
+    attempt: int  # 0: never claimed
+    lost: int  # attempts lost with their worker
+    queue: str | None
+    worker: str | None  # host and process of the last attempt
+    ready_at: datetime | None
+    started_at: datetime | None  # of the last attempt
+    finished_at: datetime | None
+    error: ErrorView | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunView:
+    """A run with or without its steps."""
+
+    id: UUID
+    workflow: str
+    version: str
+    definition: str  # hash of the graph that it is pinned to
+    status: RunStatus
+    tags: Mapping[str, str]
+    idempotency_key: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: ErrorView | None
+    steps: tuple[StepView, ...] = ()

@@ -1,0 +1,97 @@
+"""Waking those who wait for a run, through the broker's Redis.
+
+A hint like every message: a waiter that is not woken polls, with pauses that grow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import redis
+from redis.retry import Retry
+from redis.backoff import NoBackoff
+
+_TIMEOUT_SECONDS = 1.0
+_REST_SECONDS = 5.0  # how long a Redis that did not answer is left alone
+
+
+def redis_address(broker_url: str) -> str | None:
+    """Return the address of the broker's Redis as redis-py reads it, or None if the broker is not Redis."""
+    parts = urlsplit(broker_url)
+    if parts.scheme in ("redis", "rediss"):
+        return broker_url
+    if parts.scheme in ("redis+socket", "socket", "unix"):
+        database = parse_qs(parts.query).get("virtual_host", ["0"])[0]
+        return f"unix://{parts.path}?db={database}"
+    return None
+
+
+class Wakeups:
+    """One channel for each run. Publishing and waiting never raise for want of Redis.
+
+    Args:
+        broker_url: The broker's address; if it is not Redis, nobody is woken.
+    """
+
+    def __init__(self, broker_url: str | None) -> None:
+        address = redis_address(broker_url) if broker_url else None
+        self._client = address and redis.Redis.from_url(
+            address,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._rest_until = 0.0
+
+    def wake(self, run_id: UUID) -> None:
+        """Wake whoever waits for the run."""
+        if not self._client or time.monotonic() < self._rest_until:
+            return
+        try:
+            self._client.publish(_channel(run_id), b"ended")
+        except redis.RedisError:
+            self._rest_until = time.monotonic() + _REST_SECONDS
+
+    @contextlib.contextmanager
+    def listening(self, run_id: UUID) -> Iterator[Waiter]:
+        """Listen for the run, from now on: what is published after this returns a waiter is not missed."""
+        if not self._client:
+            yield Waiter(None)
+            return
+        with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+            try:
+                pubsub.subscribe(_channel(run_id))
+            except redis.RedisError:
+                yield Waiter(None)
+                return
+            yield Waiter(pubsub)
+
+
+class Waiter:
+    """Waits to be woken, or for a while."""
+
+    def __init__(self, pubsub: redis.client.PubSub | None) -> None:
+        self._pubsub = pubsub
+        self._pause = 0.05
+
+    def wait(self, seconds: float) -> None:
+        """Return when woken; at the latest after ``seconds``, or after a pause that grows with each call up to 2 s."""
+        pause = min(seconds, self._pause)
+        self._pause = min(self._pause * 1.5, 2.0)
+        until = time.monotonic() + pause
+        if self._pubsub is not None:
+            try:
+                while (left := until - time.monotonic()) > 0:
+                    if self._pubsub.get_message(timeout=left) is not None:
+                        return
+            except redis.RedisError:
+                self._pubsub = None
+        time.sleep(max(0.0, until - time.monotonic()))
+
+
+def _channel(run_id: UUID) -> str:
+    return f"celeriac.run.{run_id}"
