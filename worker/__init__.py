@@ -6,8 +6,8 @@ own calls ``install(app)``.
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _app_from_environment() -> Celery:
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         return create_app(Settings.from_env())
     except CeleriacError as error:

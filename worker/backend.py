@@ -28,7 +28,7 @@ _STATES = {
 }
 
 
-class HistoryBackend(BaseBackend):  # type: ignore[misc]  # Celery's backends are untyped
+class HistoryBackend(BaseBackend):
     """Answers from the history. The tracer of each step calls it when the outcome is already recorded."""
 
     persistent = True

@@ -44,22 +44,22 @@ class Carrier(threading.local):
     def take_claim(self, run: str, step: str) -> Claim | None:
         """Return the claim of the step that is being carried on with, or None if a message brought the step."""
         carried, self._next = self._next, None
-        if carried is None:
+        if carried is None or task_id(run, step) != task_id(carried.claim.attempt.run_id, carried.claim.attempt.name):
             self._budget = Budget(self._seconds)
             return None
         return carried.claim
 
-    def choose(self, task: StepTask, graph: Graph, claim: Claim) -> int | None:
+    def choose(self, graph: Graph, claim: Claim) -> int | None:
         """Return the step to carry on with if it is freed, or None to leave all of them to the broker."""
         if self._budget is None or self._budget.is_used:
             return None
         candidates = [
-            position for position in graph.dependents[claim.attempt.position] if self._may_run(task, graph, position, claim)
+            position for position in graph.dependents[claim.attempt.position] if self._may_run(graph, position, claim)
         ]
         # One that waits for nothing else is sure to be freed.
         return min(candidates, key=lambda position: (len(graph.parents[position]), position), default=None)
 
-    def _may_run(self, task: StepTask, graph: Graph, position: int, claim: Claim) -> bool:
+    def _may_run(self, graph: Graph, position: int, claim: Claim) -> bool:
         here, there = graph.nodes[claim.attempt.position], graph.nodes[position]
         follower = self._app.tasks.get(there.step)
         if follower is None or follower.rate_limit:

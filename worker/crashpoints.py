@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from functools import cache
 
 
 @cache
-def _target() -> list[int | str]:
+def _target() -> tuple[str, Iterator[int]]:
+    """Return the point to die at, and the numbers of the visits that are survived."""
     name, _, count = os.environ.get("CELERIAC_CRASH_AT", "").partition(":")
-    return [name, int(count or 1)]
+    return name, iter(range(1, int(count or 1)))
 
 
 def reach(point: str) -> None:
     """Pass a point, or die at it by SIGKILL."""
-    target = _target()
-    if target[0] != point:
-        return
-    target[1] = int(target[1]) - 1
-    if target[1] <= 0:
+    name, survived = _target()
+    if name == point and next(survived, None) is None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -147,9 +147,7 @@ class Delivery:
         if ended:
             self._wakeups.wake(claim.attempt.run_id)
 
-    def _go_on(
-        self, task: StepTask, graph: Graph, claim: Claim, result: str, completion: Completion
-    ) -> Carried | None:
+    def _go_on(self, task: StepTask, graph: Graph, claim: Claim, result: str, completion: Completion) -> Carried | None:
         """Split what the completion freed between Celery, this process, and the publisher."""
         request, run_id, position = task.request, claim.attempt.run_id, claim.attempt.position
         loose = set(completion.ready) if completion.goes_on else set()

@@ -11,7 +11,7 @@ from worker.keeper import Keeper
 from worker.runtime import Runtime
 from worker.task import task_of
 from workflows.catalog import Catalog
-from workflows.errors import CeleriacError, ConfigurationError
+from workflows.errors import CeleriacError, ConfigurationError, DatabaseUnavailable
 from workflows.history import schema
 from workflows.settings import Settings
 
@@ -99,17 +99,22 @@ class _Hooks:
 
     def _on_fork(self, **kwargs: Any) -> None:
         self._runtime.reset_lock()
-        try:
-            self._runtime.process.take_lease(self._runtime)
-        except CeleriacError:
-            return  # the keeper renews it as soon as the database is back; until then nothing can be claimed either
+        self._take_lease()
 
     def _on_ready(self, sender: Any, **kwargs: Any) -> None:
         if sender.app is not self._runtime.app:
             return
+        self._take_lease()  # pools without children have not done it
         self._threads = [Keeper(self._runtime, sender), ReconcilerThread(self._runtime)]
         for thread in self._threads:
             thread.start()
+
+    def _take_lease(self) -> None:
+        """Make the process known before it claims anything: a step without a lease is taken for lost."""
+        try:
+            self._runtime.process.take_lease(self._runtime)
+        except DatabaseUnavailable:
+            return  # the keeper does it as soon as the database is back; until then nothing can be claimed either
 
     def _on_shutdown(self, sender: Any, **kwargs: Any) -> None:
         if sender.app is not self._runtime.app:

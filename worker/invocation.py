@@ -48,9 +48,7 @@ def invoke(
     """
     attempt = claim.attempt
     arguments = step.decode_arguments(_texts(step, graph, claim))
-    context = StepContext(
-        run_id=attempt.run_id, step=attempt.name, attempt=attempt.attempt, transactions=transaction
-    )
+    context = StepContext(run_id=attempt.run_id, step=attempt.name, attempt=attempt.attempt, transactions=transaction)
     value = step.call(arguments, context)
     if inspect.isawaitable(value):
         value = loop.run(_awaited(value))
@@ -65,9 +63,7 @@ def _texts(step: Step[..., Any], graph: Graph, claim: Claim) -> dict[str, str]:
     texts = {}
     for parameter, template in graph.nodes[claim.attempt.position].arguments.items():
         try:
-            texts[parameter] = evaluate(
-                template, claim.run_input, lambda node: claim.results[graph.position[node]]
-            )
+            texts[parameter] = evaluate(template, claim.run_input, lambda node: claim.results[graph.position[node]])
         except MissingPart as missing:
             raise ArgumentInvalid(parameter=parameter, step=step.name, reason=str(missing)) from None
     return texts

@@ -56,7 +56,9 @@ class RedisQueues:
             routed = self._app.amqp.router.route({}, step).get("queue")
             queue = routed.name if routed is not None else self._app.conf.task_default_queue
         nearest = self._steps[max(0, bisect(self._steps, priority) - 1)]
-        return QueueKey(name=f"{self._prefix}{queue}{self._separator}{nearest}" if nearest else f"{self._prefix}{queue}")
+        return QueueKey(
+            name=f"{self._prefix}{queue}{self._separator}{nearest}" if nearest else f"{self._prefix}{queue}"
+        )
 
     def oldest(self, key: QueueKey) -> tuple[list[str], bool]:
         """Return the ids of the tasks that are next, the oldest first, and whether these are all there are."""

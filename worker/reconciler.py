@@ -138,7 +138,11 @@ class Reconciler:
         """Return ready steps that neither wait in the broker's queue nor are held by a living worker."""
         if self._queues is None:
             found = self._store.unclaimed(group, now - BLIND_WAIT, BATCH)
-            return [step for step in found if step.dispatched_at < now - BLIND_WAIT * 2 ** min(step.dispatches, BLIND_DOUBLINGS)]
+            return [
+                step
+                for step in found
+                if step.dispatched_at < now - BLIND_WAIT * 2 ** min(step.dispatches, BLIND_DOUBLINGS)
+            ]
         key = self._queues.key(group.step, group.queue, group.priority)
         try:
             settled = self._watermarks[key].settled(self._oldest_in(key, now))

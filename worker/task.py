@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class StepTask(Task):  # type: ignore[misc]  # Celery's Task is untyped
+class StepTask(Task):
     """Base of the tasks of steps; each step has a subclass of its own.
 
     Celery knows how to move it, to trace it and to tell Flower of it; what it did is in the history.
@@ -46,11 +46,11 @@ class StepTask(Task):  # type: ignore[misc]  # Celery's Task is untyped
         try:
             known = process.runs.graph(graph)
         except LookupError:
-            logger.error("Run %s is not in this worker's database; the message is dropped", run)
+            logger.warning("Run %s is not in this worker's database; the message is dropped", run)
             raise Ignore from None
         carrier = process.carrier
         claim = carrier.take_claim(run, step) or process.delivery.claim(known, UUID(run), step)
-        value, carried = process.delivery.run(self, known, claim, lambda: carrier.choose(self, known, claim))
+        value, carried = process.delivery.run(self, known, claim, lambda: carrier.choose(known, claim))
         carrier.hand_over(carried)
         return value
 
@@ -62,15 +62,24 @@ class StepTask(Task):  # type: ignore[misc]  # Celery's Task is untyped
         self.runtime.process.carrier.carry_on(self)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Publish, as Celery does when it carries a chain or chord on. A broker that is down is no failure of the step."""
+        """Publish, as Celery does when it carries a chain or chord on.
+
+        A broker that is down is no failure of the step that was done.
+        """
         try:
             return super().apply_async(*args, **options)
         except OperationalError as error:
-            logger.warning("The broker did not take %s (%s); it will be dispatched when the broker is back", self.name, error)
+            logger.warning(
+                "The broker did not take %s (%s); it will be dispatched when the broker is back", self.name, error
+            )
             return self.AsyncResult(options.get("task_id") or "")
 
 
 def task_of(step: Step[..., Any], runtime: Runtime) -> StepTask:
     """Return the task of a step, to be registered with an app."""
-    kind = type(f"{step.name}_task", (StepTask,), {"name": step.name, "step": step, "runtime": runtime, "__doc__": step.__doc__, "__module__": step.module})
+    kind = type(
+        f"{step.name}_task",
+        (StepTask,),
+        {"name": step.name, "step": step, "runtime": runtime, "__doc__": step.__doc__, "__module__": step.module},
+    )
     return kind()  # type: ignore[no-any-return]

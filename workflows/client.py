@@ -6,7 +6,7 @@ import builtins
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from celery import Celery
 from sqlalchemy import Connection
@@ -66,7 +66,7 @@ class Client:
         """
         return cls(Settings.from_env())
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -1,21 +1,21 @@
 """Every error that Celeriac raises on purpose.
 
-    CeleriacError
-    ├── DefinitionError           a @step or @workflow that cannot work, found when its module is imported
-    ├── ConfigurationError        settings that cannot work
-    │   ├── ImportFailed          a module of CELERIAC_IMPORTS cannot be imported
-    │   └── SchemaMismatch        the database is not migrated, or migrated by another version
-    ├── InputInvalid              the input of a run does not fit the workflow's parameters
-    ├── UnknownWorkflow           no workflow of that name in the imported modules
-    ├── UnknownRun                no run of that id in this database
-    ├── DatabaseUnavailable       Postgres does not answer
-    ├── BrokerUnavailable         the broker does not answer
-    ├── RunFailed                 the result was asked of a run that failed
-    ├── ResultTimeout             the run did not end within the time given
-    └── StepError                 an attempt of a step failed for a reason of the engine's
-        ├── ArgumentInvalid       a parent's result does not fit the step's parameter
-        ├── ResultInvalid         the step returned what its annotation or JSON cannot hold
-        └── WorkerLost            the process that ran the attempt died or stopped answering
+CeleriacError
+├── DefinitionError           a @step or @workflow that cannot work, found when its module is imported
+├── ConfigurationError        settings that cannot work
+│   ├── ImportFailed          a module of CELERIAC_IMPORTS cannot be imported
+│   └── SchemaMismatch        the database is not migrated, or migrated by another version
+├── InputInvalid              the input of a run does not fit the workflow's parameters
+├── UnknownWorkflow           no workflow of that name in the imported modules
+├── UnknownRun                no run of that id in this database
+├── DatabaseUnavailable       Postgres does not answer
+├── BrokerUnavailable         the broker does not answer
+├── RunFailed                 the result was asked of a run that failed
+├── ResultTimeout             the run did not end within the time given
+└── StepError                 an attempt of a step failed for a reason of the engine's
+    ├── ArgumentInvalid       a parent's result does not fit the step's parameter
+    ├── ResultInvalid         the step returned what its annotation or JSON cannot hold
+    └── WorkerLost            the process that ran the attempt died or stopped answering
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
     Raises:
         IllegalEvent: an event cannot happen in the state that those before it lead to.
     """
-    run = RunState(
-        remaining=len(graph.sinks), steps=[StepState(remaining=len(parents)) for parents in graph.parents]
-    )
+    run = RunState(remaining=len(graph.sinks), steps=[StepState(remaining=len(parents)) for parents in graph.parents])
     for number, event in enumerate(events):
         if (number == 0) != (event.type is EventType.RUN_STARTED):
             raise IllegalEvent(f"{event.type} as event number {number + 1} of the run")
@@ -104,6 +102,6 @@ def _free(run: RunState, position: int, graph: Graph) -> None:
         run.remaining -= 1
 
 
-def _expect(condition: bool, event: Event, what: str) -> None:
+def _expect(condition: bool, event: Event, what: str) -> None:  # noqa: FBT001  # reads as assert does
     if not condition:
         raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on {what}")

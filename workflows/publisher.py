@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
-from typing import Any
 from uuid import UUID
 
 from celery import Celery
@@ -84,7 +83,9 @@ class Publisher:
         self.app = app
         self._rest_until = 0.0
 
-    def dispatch(self, graph: Graph, run_id: UUID, completed: AbstractSet[int], ready: Collection[int] | None = None) -> bool:
+    def dispatch(
+        self, graph: Graph, run_id: UUID, completed: AbstractSet[int], ready: Collection[int] | None = None
+    ) -> bool:
         """Publish the canvases of the steps that are ready; see ``compile``.
 
         Returns:

@@ -43,7 +43,7 @@ class Run(Generic[R]):
         """
         return self._client.runs.status(self.id)
 
-    def view(self, steps: bool = True) -> RunView:
+    def view(self, *, steps: bool = True) -> RunView:
         """Return all there is to see of the run."""
         return self._client.reader.run(self.id, steps=steps)
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import redis
-from redis.retry import Retry
 from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _TIMEOUT_SECONDS = 1.0
 _REST_SECONDS = 5.0  # how long a Redis that did not answer is left alone
@@ -62,7 +62,7 @@ class Wakeups:
         if not self._client:
             yield Waiter(None)
             return
-        with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:
+        with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
             try:
                 pubsub.subscribe(_channel(run_id))
             except redis.RedisError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
 from workflows.cli import words
 from workflows.cli.administration import audit, migrate, reconcile
@@ -22,7 +23,7 @@ from workflows.errors import CeleriacError
 
 
 class Edge(click.Group):
-    """A group whose commands end in one line on standard error and exit code 1 when they raise a CeleriacError."""
+    """A group whose commands end in one line on standard error and exit code 1 when they raise one of our errors."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
@@ -30,6 +31,8 @@ class Edge(click.Group):
             return super().invoke(ctx)
         except CeleriacError as error:
             raise click.ClickException(words.one_line(str(error))) from error
+        except DBAPIError as error:  # what Postgres itself refuses: a missing right, a full disk
+            raise click.ClickException(f"The database refused: {words.one_line(str(error.orig))}") from error
 
 
 class Notes(logging.Handler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,12 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from workflows.cli import words
+from workflows.cli.layout import FOLD_FROM
 from workflows.cli.render import RUN_LOOKS, STEP_LOOKS, run_page
 from workflows.cli.stopping import StopRequest
 from workflows.states import StepStatus
 from workflows.views import RunView, StepView
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two looks; longer while nothing changes
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 0.4  # seconds between two looks; longer while nothing changes
 _LINES_BESIDE_STEPS = 5  # head, headings, and a margin that keeps the terminal from scrolling
 
 
@@ -63,16 +64,24 @@ def follow(
 
 
 def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Text]:
-    """Return a line for each thing that is different, in the order in which it happened, the run's own end last."""
+    """Return what is different, in the order in which it happened: a line for the run, each step, or many alike.
+
+    That a step waits is not told, unless it lost a worker.
+    """
     known = {} if before is None else {step.position: _state(step) for step in before.steps}
-    changed = [
-        step
-        for step in after.steps
-        if step.status is not StepStatus.PENDING and known.get(step.position) != _state(step)
+    groups: dict[Hashable, list[StepView]] = {}
+    for step in sorted(after.steps, key=lambda step: _when(step, now)):
+        told = step.status not in (StepStatus.PENDING, StepStatus.READY) or step.lost
+        if told and known.get(step.position) != _state(step):
+            groups.setdefault((step.step, step.status, step.lost, step.error), []).append(step)
+    timed = [
+        (_when(step, now), _step_line(step, now, len(group)))
+        for group in groups.values()
+        for step in (group[-1:] if len(group) >= FOLD_FROM else group)
     ]
-    lines = [_step_line(step, now) for step in sorted(changed, key=lambda step: _when(step, now))]
+    lines = [line for _, line in sorted(timed, key=lambda pair: pair[0])]
     if before is None or before.status is not after.status:
-        line = _run_line(after, now)
+        line = _run_line(after)
         return [*lines, line] if after.status.is_terminal else [line, *lines]
     return lines
 
@@ -121,27 +130,35 @@ def _when(step: StepView, now: datetime) -> datetime:
     return at or now
 
 
-def _step_line(step: StepView, now: datetime) -> Text:
+def _step_line(step: StepView, now: datetime, alike: int) -> Text:
+    """Return the line for a step, or for as many as there are, of which it is the last."""
     look = STEP_LOOKS[step.status]
-    line = Text.assemble(
-        (f"{words.clock(_when(step, now))}  ", "dim"), (f"{look.glyph} ", look.style), f"{step.name} {step.status}"
-    )
-    if step.started_at and step.finished_at and step.status.is_terminal:
-        line.append(f" in {words.duration(step.finished_at - step.started_at)}")
-    if step.attempt > 1 or (step.lost and step.status is StepStatus.READY):
-        line.append(f", attempt {step.attempt}")
-    if step.lost:
-        line.append(f", {step.lost} lost")
-    if step.worker and step.status is StepStatus.RUNNING:
-        line.append(f" on {step.worker}", "dim")
+    line = Text.assemble((f"{words.clock(_when(step, now))}  ", "dim"), (f"{look.glyph} ", look.style))
+    if alike >= FOLD_FROM:
+        line.append(f"{step.step} × {alike:,} {step.status}")
+    else:
+        line.append(f"{step.name} {step.status}{_details(step)}")
     if step.error is not None:
         line.append(f": {step.error.type}: {words.one_line(step.error.message)}", "red")
     return line
 
 
-def _run_line(view: RunView, now: datetime) -> Text:
+def _details(step: StepView) -> str:
+    details = ""
+    if step.started_at and step.finished_at and step.status.is_terminal:
+        details += f" in {words.duration(step.finished_at - step.started_at)}"
+    if step.attempt > 1:
+        details += f", attempt {step.attempt}"
+    if step.lost:
+        details += f", {step.lost} lost"
+    if step.worker and step.status is StepStatus.RUNNING:
+        details += f" on {step.worker}"
+    return details
+
+
+def _run_line(view: RunView) -> Text:
     look = RUN_LOOKS[view.status]
-    at = view.finished_at or now
+    at = view.finished_at or view.started_at or view.created_at
     line = Text.assemble(
         (f"{words.clock(at)}  ", "dim"), (f"{look.glyph} ", look.style), f"{view.workflow} {view.status}"
     )

@@ -78,7 +78,7 @@ class AttemptStore:
             after_outage=lambda: self._take("adopt", run_id, position, name, lease, inputs),
         )
 
-    def _take(
+    def _take(  # noqa: PLR0917  # what `claim` takes, and how
         self, how: str, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int]
     ) -> Claim | None:
         parameters = {"run": run_id, "position": position, "lease": lease, "inputs": list(inputs)}

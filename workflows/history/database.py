@@ -52,9 +52,7 @@ class Database:
         Raises:
             ConfigurationError: there is none, or its address is not one of Postgres.
         """
-        return cls(
-            settings.require_database_url(), prepare_statements=settings.prepare_statements, pool_size=pool_size
-        )
+        return cls(settings.require_database_url(), prepare_statements=settings.prepare_statements, pool_size=pool_size)
 
     @property
     def address(self) -> str:
@@ -136,7 +134,7 @@ def is_connection_error(error: exc.DBAPIError | psycopg.Error) -> bool:
     state = getattr(cause, "sqlstate", None)
     if state is None:
         return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
-    return state.startswith(("57P", "08"))
+    return str(state).startswith(("57P", "08"))
 
 
 def is_transient(error: exc.DBAPIError | psycopg.Error) -> bool:

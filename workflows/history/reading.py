@@ -34,10 +34,13 @@ _TASKS = sa.table(
     "workflow_tasks",
     *(
         sa.column(name)
-        for name in ("run_id", "position", "name", "step", "queue", "status", "remaining", "attempt", "lost", "lease", "outcome")
+        for name in (
+            *("run_id", "position", "name", "step", "queue"),
+            *("status", "remaining", "attempt", "lost", "lease", "outcome"),
+        )
     ),
     *(sa.column(name, sa.DateTime(timezone=True)) for name in ("ready_at", "started_at", "finished_at")),
-)  # fmt: skip
+)
 _EVENTS = sa.table(
     "workflow_events",
     *(sa.column(name) for name in ("run_id", "sequence", "type", "position", "attempt")),
@@ -240,4 +243,3 @@ def _event(row: Row[Any]) -> Event:
         attempt=row.attempt,
         data=row.data,
     )
-

@@ -32,9 +32,7 @@ def load(file: str) -> dict[str, Statement]:
     found = {}
     for header, end in zip(headers, ends, strict=True):
         description = " ".join(line.removeprefix("-- ") for line in header[2].splitlines())
-        found[header[1]] = Statement(
-            name=header[1], description=description, sql=source[header.end() : end].strip()
-        )
+        found[header[1]] = Statement(name=header[1], description=description, sql=source[header.end() : end].strip())
     return found
 
 

@@ -1,0 +1,75 @@
+"""Reconciling from the command line: ``python -m worker.reconcile``, which ``celeriac reconcile`` starts.
+
+For a look, or for a fleet whose workers must not do it. Safe beside running workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+
+import click
+from celery import Celery
+
+from worker.duties import reconciler_of
+from worker.reconciler import SETTLE_SECONDS, Reconciled
+from worker.runtime import Runtime
+from workflows.catalog import Catalog
+from workflows.errors import CeleriacError
+from workflows.history import schema
+from workflows.settings import Settings
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Stop when everything that is lost now has been seen to.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each pass that did something.")
+def main(*, once: bool, as_json: bool) -> None:
+    """Redispatch lost steps and end attempts whose worker died, until interrupted."""
+    try:
+        settings = Settings.from_env()
+        runtime = Runtime(_app(settings), settings, Catalog.of())
+        schema.check(runtime.process.database)
+        _reconcile(runtime, once=once, as_json=as_json)
+    except CeleriacError as error:
+        click.echo(f"celeriac: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+def _app(settings: Settings) -> Celery:
+    app = Celery("celeriac", broker=settings.require_broker_url(), set_as_current=False)
+    app.conf.task_default_queue = settings.queue
+    return app
+
+
+def _reconcile(runtime: Runtime, *, once: bool, as_json: bool) -> None:
+    reconciler = reconciler_of(runtime)
+    total = Reconciled()
+    # It takes so long to be sure that a message is not merely on its way.
+    until = time.monotonic() + SETTLE_SECONDS + 2 * runtime.settings.reconcile_seconds
+    while True:
+        done = reconciler.run_once()
+        total = Reconciled(**{key: value + getattr(done, key) for key, value in dataclasses.asdict(total).items()})
+        if done and not once:
+            _print(done, as_json=as_json)
+        if once and time.monotonic() > until:
+            _print(total, as_json=as_json)
+            return
+        time.sleep(runtime.settings.reconcile_seconds)
+
+
+def _print(done: Reconciled, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(done)))
+    else:
+        click.echo(
+            f"{done.redispatched} steps dispatched again, {done.lost} attempts lost with their worker "
+            f"({done.failed} of them for good), {done.recounted} counts repaired"
+        )
+
+
+if __name__ == "__main__":
+    main()
