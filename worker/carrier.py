@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
+from celery.utils.saferepr import saferepr
 
 from worker.delivery import Budget, Carried
 from worker.telemetry import Telemetry
@@ -40,12 +41,14 @@ class Carrier(threading.local):
         self._budget: Budget | None = None
         self._next: Carried | None = None
         self._is_carrying = False
+        self._began = 0.0
 
     def take_claim(self, run: str, step: str) -> Claim | None:
         """Return the claim of the step that is being carried on with, or None if a message brought the step."""
         carried, self._next = self._next, None
         if carried is None or task_id(run, step) != task_id(carried.claim.attempt.run_id, carried.claim.attempt.name):
             self._budget = Budget(self._seconds)
+            self._began = time.monotonic()
             return None
         return carried.claim
 
@@ -77,10 +80,19 @@ class Carrier(threading.local):
         """Keep what ``carry_on`` is to run next."""
         self._next = carried
 
-    def carry_on(self, task: StepTask) -> None:
-        """Run what was handed over, and what that hands over, until there is nothing more."""
-        if self._is_carrying:
+    def carry_on(self, task: StepTask, value: Any) -> None:
+        """Run what was handed over, and what that hands over, until there is nothing more.
+
+        Args:
+            task: Of the step that was just completed.
+            value: What it returned.
+        """
+        if self._is_carrying or self._next is None:
             return
+        # The parent process will tell Flower so too, but only when everything here is done.
+        self._telemetry.succeeded(
+            task.request.id, saferepr(value, task.resultrepr_maxsize), time.monotonic() - self._began
+        )
         self._is_carrying = True
         before = task
         delivery_info = task.request.delivery_info

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,15 +60,14 @@ class RedisQueues:
             name=f"{self._prefix}{queue}{self._separator}{nearest}" if nearest else f"{self._prefix}{queue}"
         )
 
-    def oldest(self, key: QueueKey) -> tuple[list[str], bool]:
-        """Return the ids of the tasks that are next, the oldest first, and whether these are all there are."""
-        ids: list[str] = []
+    def next_tasks(self, key: QueueKey) -> Iterator[tuple[list[str], bool]]:
+        """Yield page after page the ids of the tasks that are next, and whether the queue ends there."""
         for start in range(0, _LOOK_AT_MOST, _LOOK_AT_A_TIME):
             found: Any = self._client.lrange(key.name, -(start + _LOOK_AT_A_TIME), -(start + 1))
-            ids += [_task_id(message) for message in reversed(found)]
-            if len(found) < _LOOK_AT_A_TIME:
-                return ids, True
-        return ids, False
+            at_end = len(found) < _LOOK_AT_A_TIME
+            yield [_task_id(message) for message in reversed(found)], at_end
+            if at_end:
+                return
 
     def waiting(self, key: QueueKey) -> Collection[str] | None:
         """Return the ids of all tasks in a queue, or None if it is too long to be worth it."""

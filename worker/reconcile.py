@@ -14,7 +14,7 @@ import click
 from celery import Celery
 
 from worker.duties import reconciler_of
-from worker.reconciler import SETTLE_SECONDS, Reconciled
+from worker.reconciler import SETTLE, Reconciled
 from worker.runtime import Runtime
 from workflows.catalog import Catalog
 from workflows.errors import CeleriacError
@@ -49,7 +49,7 @@ def _reconcile(runtime: Runtime, *, once: bool, as_json: bool) -> None:
     reconciler = reconciler_of(runtime)
     total = Reconciled()
     # It takes so long to be sure that a message is not merely on its way.
-    until = time.monotonic() + SETTLE_SECONDS + 2 * runtime.settings.reconcile_seconds
+    until = time.monotonic() + SETTLE.total_seconds() + 2 * runtime.settings.reconcile_seconds
     while True:
         done = reconciler.run_once()
         total = Reconciled(**{key: value + getattr(done, key) for key, value in dataclasses.asdict(total).items()})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ BATCH = 1_000
 # A message may be on its way for so long: from the commit to the queue, or from the queue to the list of
 # what a worker holds.
 PUBLISH_SLACK = timedelta(seconds=1)
-SETTLE_SECONDS = 2.5
+SETTLE = timedelta(seconds=2.5)
 STALLED_EVERY_SECONDS = 30.0
 # Where the broker cannot be looked into, a step is dispatched again after so long, then twice as long, …
 BLIND_WAIT = timedelta(seconds=30)
@@ -124,9 +124,7 @@ class Reconciler:
         return repaired
 
     def _redispatch_lost(self, now: datetime) -> int:
-        lost: list[Unclaimed] = []
-        for group in self._store.ready_groups():
-            lost += self._lost_messages(group, now)
+        lost = [step for group in self._store.ready_groups() for step in self._lost_messages(group, now)]
         if not lost:
             return 0
         marked = self._store.mark_dispatched(lost)
@@ -145,7 +143,10 @@ class Reconciler:
             ]
         key = self._queues.key(group.step, group.queue, group.priority)
         try:
-            settled = self._watermarks[key].settled(self._oldest_in(key, now))
+            watermark = self._watermarks[key]
+            if watermark.looked_at != now:  # other groups of this pass may share the queue
+                watermark.note(now, self._oldest_in(key, now))
+            settled = watermark.settled
             if settled is None:
                 return []
             found = self._store.unclaimed(group, settled - PUBLISH_SLACK, BATCH)
@@ -163,12 +164,14 @@ class Reconciler:
         is not waiting any more: its message was taken, or is lost.
         """
         assert self._queues is not None
-        ids, complete = self._queues.oldest(key)
-        ours = [parsed for parsed in map(parse_task_id, ids) if parsed is not None]
-        earliest = self._store.earliest_ready(ours) if ours else None
-        if earliest is not None:
-            return earliest
-        return now if complete else None
+        for ids, at_end in self._queues.next_tasks(key):
+            ours = [parsed for parsed in map(parse_task_id, ids) if parsed is not None]
+            earliest = self._store.earliest_ready(ours) if ours else None
+            if earliest is not None:
+                return earliest
+            if at_end:
+                return now
+        return None
 
     def _dispatch(self, steps: Iterable[tuple[UUID, str, int]]) -> int:
         by_run: dict[tuple[UUID, str], set[int]] = defaultdict(set)
@@ -183,23 +186,21 @@ class Reconciler:
 
 
 class Watermark:
-    """The highest instant of which it has been true for a while that nothing dispatched earlier is in the queue.
+    """The latest instant of which it has been true for a while that nothing dispatched earlier is in the queue.
 
-    Not true only now: a message that was taken from the queue a moment ago is not yet on the list of
+    Not only true now: a message that was taken from the queue a moment ago is not yet on the list of
     what its worker holds.
     """
 
     def __init__(self) -> None:
-        self._seen: list[tuple[float, datetime]] = []
+        self.looked_at: datetime | None = None
+        self.settled: datetime | None = None  # None: not known for long enough
+        self._fresh: deque[tuple[datetime, datetime]] = deque()
 
-    def settled(self, instant: datetime | None, clock: float | None = None) -> datetime | None:
-        """Note what is true now, and return what has been true for ``SETTLE_SECONDS``."""
-        clock = time.monotonic() if clock is None else clock
+    def note(self, now: datetime, instant: datetime | None) -> None:
+        """Note of which instant it is true at ``now``; None if that cannot be told."""
+        self.looked_at = now
         if instant is not None:
-            self._seen.append((clock, instant))
-        settled = [entry for entry in self._seen if entry[0] <= clock - SETTLE_SECONDS]
-        if not settled:
-            return None
-        # Older entries cannot matter again; of the settled ones the last is the highest.
-        self._seen = self._seen[len(settled) - 1 :]
-        return settled[-1][1]
+            self._fresh.append((now, instant))
+        while self._fresh and self._fresh[0][0] <= now - SETTLE:
+            self.settled = self._fresh.popleft()[1]

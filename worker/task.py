@@ -10,6 +10,7 @@ from celery import Task
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
+from workflows.history.patience import patiently
 from workflows.steps import Step
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class StepTask(Task):
         """Claim the step, run it, record its outcome; see ``Delivery``."""
         process = self.runtime.process
         try:
-            known = process.runs.graph(graph)
+            known = patiently(lambda: process.runs.graph(graph))
         except LookupError:
             logger.warning("Run %s is not in this worker's database; the message is dropped", run)
             raise Ignore from None
@@ -59,7 +60,7 @@ class StepTask(Task):
 
         Celery calls this when it has taken the step's runtime and before it looks for other work.
         """
-        self.runtime.process.carrier.carry_on(self)
+        self.runtime.process.carrier.carry_on(self, retval)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """Publish, as Celery does when it carries a chain or chord on.

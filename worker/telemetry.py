@@ -44,13 +44,18 @@ class Telemetry:
                 ("task-started", {"uuid": uuid}),
             )  # fmt: skip
 
+    def succeeded(self, uuid: str, result: str, runtime: float) -> None:
+        """Tell that a step succeeded, after ``runtime`` seconds."""
+        if self._is_enabled():
+            self._put(("task-succeeded", {"uuid": uuid, "result": result, "runtime": runtime}))
+
     def ended(self, uuid: str, trace: Any, runtime: float) -> None:
         """Tell what came of it, from what Celery's tracer returned."""
         if not self._is_enabled():
             return
         result, info, _, text = trace
         if info is None:
-            self._put(("task-succeeded", {"uuid": uuid, "result": text, "runtime": runtime}))
+            self.succeeded(uuid, text, runtime)
         elif info.state == states.FAILURE:
             self._put(
                 ("task-failed", {"uuid": uuid, "exception": repr(info.retval), "traceback": str(result.traceback)})

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import Connection
 
-from workflows.history.database import Database, is_transient
+from workflows.history.database import Database
 from workflows.history.direct import DirectConnections
+from workflows.history.patience import patiently
 from workflows.history.statements import driver_sql
-
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +68,7 @@ class AttemptStore:
 
     def claim(self, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int]) -> Claim | None:
         """Claim a ready step, or return None if it is not to be had."""
-        return self._persistently(
+        return patiently(
             lambda: self._take("claim", run_id, position, name, lease, inputs),
             after_outage=lambda: self._take("adopt", run_id, position, name, lease, inputs),
         )
@@ -117,7 +112,7 @@ class AttemptStore:
         if transaction is not None:
             joined = transaction.exec_driver_sql(driver_sql("complete"), parameters).one_or_none()
             return self._completion(attempt, next_step, joined)
-        return self._persistently(
+        return patiently(
             lambda: self._completion(attempt, next_step, self._direct.execute("complete", parameters)),
             after_outage=lambda: self.landed(attempt, next_step),
         )
@@ -159,7 +154,7 @@ class AttemptStore:
             row = self._direct.execute("fail", parameters)
             return None if row is None else row.run_ended
 
-        return self._persistently(once, after_outage=lambda: True if self.landed(attempt, None) else None)
+        return patiently(once, after_outage=lambda: True if self.landed(attempt, None) else None)
 
     def landed(self, attempt: Attempt, next_step: Next | None) -> Completion | None:
         """Tell whether an outcome whose commit got no answer was recorded; None if it was not.
@@ -183,28 +178,4 @@ class AttemptStore:
                 next_results=claim.results if claim else {},
             )
 
-        return self._persistently(once)
-
-    @staticmethod
-    def _persistently(once: Callable[[], T | None], after_outage: Callable[[], T | None] | None = None) -> T | None:
-        """Call ``once`` until the database answers.
-
-        A call whose connection broke may have committed all the same. So when a later try finds nothing to
-        do, ``after_outage`` is asked whether the earlier one had landed.
-        """
-        pause = 0.05
-        outage = False
-        while True:
-            try:
-                found = once()
-                if found is None and outage and after_outage is not None:
-                    return after_outage()
-                return found
-            except psycopg.Error as error:
-                if not is_transient(error):
-                    raise
-                if not outage:
-                    logger.warning("The database does not answer; trying on until it does: %s", error)
-                outage = True
-            time.sleep(pause)
-            pause = min(pause * 2, 1.0)
+        return patiently(once)

@@ -1,0 +1,46 @@
+"""Waiting through an outage of the database."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from workflows.errors import DatabaseUnavailable
+from workflows.history.database import is_transient
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 1.0
+
+
+def patiently(call: Callable[[], T], after_outage: Callable[[], T] | None = None) -> T:
+    """Call until the database answers, for as long as it takes; return what the call returns.
+
+    A call whose connection broke may have committed all the same. So when a later try returns None,
+    ``after_outage`` is asked what the earlier one had brought about.
+
+    Raises:
+        Exception: whatever the call raises that will not pass with time.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    outage = False
+    while True:
+        try:
+            found = call()
+            if found is None and outage and after_outage is not None:
+                return after_outage()
+            return found
+        except (psycopg.Error, DBAPIError, DatabaseUnavailable) as error:
+            if not isinstance(error, DatabaseUnavailable) and not is_transient(error):
+                raise
+            if not outage:
+                logger.warning("The database does not answer; trying on until it does: %s", error)
+            outage = True
+        time.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
