@@ -28,9 +28,9 @@ def embedded(data_dir) -> Settings:
 
 @pytest.fixture
 def start_dev(start_process):
-    def start(settings: Settings, *options: str):
+    def start(settings: Settings, *options: str, name: str = "dev"):
         command = [*Celeriac.command, "dev", "--concurrency", "1", *options]
-        return start_process(command, name="dev", settings=settings)
+        return start_process(command, name=name, settings=settings)
 
     return start
 
@@ -88,7 +88,7 @@ def test_a_fleet_takes_runs_of_another_terminal_and_stops_as_a_whole(embedded: S
     assert not [part for part in parts if part.is_running()]
     assert "Stopped." in dev.output
 
-    again = start_dev(embedded, "--no-flower", "--no-beat")
+    again = start_dev(embedded, "--no-flower", "--no-beat", name="again")
     again.wait_for_output(r"worker +│ .*ready\.")
     assert len(json.loads(other("list", "--json").out)) == 1
     assert again.stop() == 0
@@ -103,7 +103,7 @@ def test_flower_shows_the_fleet_on_this_machine_only(settings: Settings, start_d
         assert refused.err.startswith(f"Error: Flower cannot use port {port}: ")
     dev = start_dev(here, "--no-beat", "--flower-port", port)
     dev.wait_for_output(rf"http://127\.0\.0\.1:{port}")
-    dev.wait_for_output(r"flower +│ .*broker")
+    dev.wait_for_output(r"flower +│ .*Connected to")
     assert dev.stop() == 0
 
 

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -9,7 +10,7 @@ import pytest
 
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
-from workflows.cli.processes import Children, Ended
+from workflows.cli.processes import GRACE_SECONDS, Children, Ended
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(600)"
 WITH_A_CHILD = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid); p.wait()"
@@ -55,6 +56,15 @@ def test_a_child_that_does_not_stop_in_time_is_killed(children, lines):
     pid = children.pids["stubborn"]
     children.stop()
     assert not psutil.pid_exists(pid)
+
+
+def test_a_child_is_killed_at_once_when_it_is_in_a_hurry(lines):
+    with Children(environment=os.environ, on_line=lambda *line: lines.append(line), hurry=lambda: True) as children:
+        children.start("stubborn", [sys.executable, "-c", STUBBORN])
+        wait_until(lambda: lines)
+        began = time.monotonic()
+        children.stop()
+    assert time.monotonic() - began < GRACE_SECONDS / 2
 
 
 def test_what_a_child_has_started_ends_with_it(children, lines):

@@ -1,6 +1,7 @@
 """Workflows for the tests of the command."""
 
 import os
+import signal
 import threading
 
 from workflows import step, workflow
@@ -55,7 +56,8 @@ def napping(seconds: float):
 
 @step(max_attempts=1)
 def vanish() -> None:
-    os.kill(os.getppid(), 9)
+    os.kill(os.getppid(), signal.SIGKILL)
+    threading.Event().wait()
 
 
 @workflow

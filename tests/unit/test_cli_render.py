@@ -71,6 +71,7 @@ def test_a_fan_out_of_2000_fits_a_screen_and_tells_what_it_leaves_out():
     assert len(page) == 2 + 1 + 20
     assert page[3].startswith("├─ ✓ part × 1,500")
     assert page[-1] == "… not shown: 1 completed, 14 running, 1 pending"
+    assert "○ join ← part × 2,000" in "".join(lines(run_page(view, now=NOW, width=80, height=100), width=80))
     whole = lines(run_page(view, now=NOW, width=80, fold=False), width=80)
     assert len(whole) == 2 + 1 + 2002
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from workflows.catalog import Catalog
 from workflows.cli import programs
 from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.cli.processes import Children
+from workflows.cli.processes import STOPPING, Children
 from workflows.cli.servers import servers
 from workflows.cli.stopping import stop_on_signals
 from workflows.errors import ConfigurationError
@@ -50,7 +50,9 @@ def dev(
     with stop_on_signals() as stop, servers(settings) as served:
         revision = schema.migrate(served.require_database_url())
         write("celeriac", f"The database is ready, at schema {revision}.")
-        with Children(environment=programs.environment(served), on_line=write) as children:
+        with Children(
+            environment=programs.environment(served), on_line=write, hurry=lambda: stop.insisted_on
+        ) as children:
             children.start(
                 "worker",
                 programs.worker(
@@ -70,7 +72,7 @@ def dev(
             while ended is None and not stop.wait(0.1):
                 ended = children.ended()
             if ended is None:
-                write("celeriac", "Stopping. Steps that run have 10 s to end; what is cut off runs again next time.")
+                write("celeriac", STOPPING)
         if ended is not None:
             raise click.ClickException(f"{ended}, so everything was stopped. Its last lines above tell why.")
         write("celeriac", "Stopped.")

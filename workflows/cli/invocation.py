@@ -54,7 +54,7 @@ class Invocation:
 
     def note(self, text: str) -> None:
         """Tell a person something that is not the result."""
-        self.err.print(text, style="dim", soft_wrap=True)
+        self.err.print(text, style="dim", soft_wrap=not self.err.is_terminal)
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

@@ -17,9 +17,9 @@ from workflows.cli.inputs import read_input
 from workflows.cli.invocation import Invocation, pass_invocation
 from workflows.cli.live import follow
 from workflows.cli.outcome import report_outcome
-from workflows.cli.processes import Children
+from workflows.cli.processes import STOPPING, Children
 from workflows.cli.servers import servers
-from workflows.cli.stopping import stop_on_signals
+from workflows.cli.stopping import StopRequest, stop_on_signals
 from workflows.cli.target import find_workflow
 from workflows.client import Client
 from workflows.history import schema
@@ -64,14 +64,16 @@ def run(
     with stop_on_signals() as stop, servers(settings) as served:
         schema.migrate(served.require_database_url())
         with (
-            _worker(served, catalog, pool=pool, concurrency=concurrency) as worker,
+            _worker(served, catalog, stop, pool=pool, concurrency=concurrency) as worker,
             Client(served, catalog=catalog) as client,
         ):
             started = client.start_json(workflow.name, value)
             view = follow(started, console=invocation.err, stop=stop, timeout=timeout, each_look=worker.must_live)
             code = report_outcome(invocation, started, view, stop, as_json=as_json, later=_GOES_ON)
             worker.keep_log = code != 0
-            if keep and not stop.made:
+            if stop.made:
+                invocation.note(STOPPING)
+            elif keep:
                 _keep(invocation, served)
                 while not stop.wait(0.2):
                     worker.must_live()
@@ -102,12 +104,18 @@ class WorkerOfOurOwn:
 
 
 @contextmanager
-def _worker(settings: Settings, catalog: Catalog, *, pool: str, concurrency: int | None) -> Iterator[WorkerOfOurOwn]:
+def _worker(
+    settings: Settings, catalog: Catalog, stop: StopRequest, *, pool: str, concurrency: int | None
+) -> Iterator[WorkerOfOurOwn]:
     folder = settings.data_dir.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"run-{os.getpid()}.log"
     with log.open("w", encoding="utf-8", buffering=1) as file:
-        children = Children(environment=programs.environment(settings), on_line=lambda _, line: print(line, file=file))
+        children = Children(
+            environment=programs.environment(settings),
+            on_line=lambda _, line: print(line, file=file),
+            hurry=lambda: stop.insisted_on,
+        )
         worker = WorkerOfOurOwn(children, log)
         with children:
             children.start(

@@ -16,7 +16,13 @@ from typing import Self
 
 from workflows.embedded import launcher
 
-_POLL_SECONDS = 0.02
+GRACE_SECONDS = 10.0
+STOPPING = (
+    f"Stopping. Steps that run have {GRACE_SECONDS:.0f} s to end, Ctrl-C again cuts them off; "
+    "what is cut off runs again next time."
+)
+
+_POLL_SECONDS = 0.05
 _AS_OURSELVES = (str(int(signal.SIGTERM)), "-1", "-1")  # the launcher's: sent to a child when we die; no other account
 
 
@@ -42,17 +48,24 @@ class Children:
     """
 
     def __init__(
-        self, *, environment: Mapping[str, str], on_line: Callable[[str, str], None], grace_seconds: float = 10.0
+        self,
+        *,
+        environment: Mapping[str, str],
+        on_line: Callable[[str, str], None],
+        hurry: Callable[[], bool] = lambda: False,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         """Prepare.
 
         Args:
             environment: Of every child.
             on_line: Called with a child's name and a line of its output, from a thread per child.
-            grace_seconds: How long a child that is asked to stop may take before it is killed.
+            hurry: Whether children that are asked to stop are to be killed at once.
+            grace_seconds: How long a child that is asked to stop may take otherwise.
         """
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._on_line = on_line
+        self._hurry = hurry
         self._grace_seconds = grace_seconds
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
@@ -93,8 +106,9 @@ class Children:
                 process.terminate()
         deadline = time.monotonic() + self._grace_seconds
         for process in self._processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(deadline - time.monotonic(), _POLL_SECONDS))
+            while process.poll() is None and time.monotonic() < deadline and not self._hurry():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_POLL_SECONDS)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it has left behind, too
             process.wait()

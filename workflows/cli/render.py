@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from workflows.cli import words
-from workflows.cli.layout import Row, arrange
+from workflows.cli.layout import FOLD_FROM, Row, arrange
 from workflows.events import Event
 from workflows.states import RunStatus, StepStatus
 from workflows.views import ErrorView, RunView, StepView
@@ -131,6 +131,7 @@ def _head(view: RunView, now: datetime) -> Iterator[Text]:
 
 def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int | None) -> RenderableType:
     steps = sorted(view.steps, key=lambda step: step.position)
+    by_name = {step.name: step for step in steps}
     index = {step.name: i for i, step in enumerate(steps)}
     parents = [[index[parent] for parent in step.parents] for step in steps]
 
@@ -150,7 +151,7 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
         group = [steps[i] for i in row.positions]
         first, look = group[0], STEP_LOOKS[group[0].status]
         table.add_row(
-            _name(row, group),
+            _name(row, group, by_name),
             Text(first.status.value, style=look.style),
             Text(_attempts(group)),
             Text(_times(group, now)),
@@ -162,7 +163,7 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
     return Group(table, Text(f"… not shown: {tally(steps[i] for i in sorted(hidden))}", style="dim"))
 
 
-def _name(row: Row, group: Sequence[StepView]) -> Text:
+def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) -> Text:
     first, look = group[0], STEP_LOOKS[group[0].status]
     text = Text.assemble((row.guide, "dim"), (look.glyph, look.style), " ", no_wrap=True, overflow="ellipsis")
     if len(group) > 1:
@@ -170,8 +171,20 @@ def _name(row: Row, group: Sequence[StepView]) -> Text:
     else:
         text.append(first.name)
     if row.joins:
-        text.append(f" ← {words.some(first.parents)}", "dim")
+        text.append(f" ← {words.some(_parents(first, by_name))}", "dim")
     return text
+
+
+def _parents(step: StepView, by_name: Mapping[str, StepView]) -> list[str]:
+    """Return the names of a step's parents; those of many uses of one step as 'part × 300'."""
+    uses: dict[str, list[str]] = {}
+    for parent in step.parents:
+        uses.setdefault(by_name[parent].step, []).append(parent)
+    return [
+        name
+        for step_name, parents in uses.items()
+        for name in ([f"{step_name} × {len(parents):,}"] if len(parents) >= FOLD_FROM else parents)
+    ]
 
 
 def _attempts(group: Sequence[StepView]) -> str:

@@ -20,12 +20,18 @@ class StopRequest:
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self.signal: signal.Signals | None = None
+        self._count = 0
+        self.signal: signal.Signals | None = None  # the first one
 
     @property
     def made(self) -> bool:
         """Whether it was."""
         return self._event.is_set()
+
+    @property
+    def insisted_on(self) -> bool:
+        """Whether it was made more than once: the user does not want to wait for what takes its time to stop."""
+        return self._count > 1
 
     def wait(self, seconds: float) -> bool:
         """Wait for a request for at most so long; return whether there is one."""
@@ -34,6 +40,7 @@ class StopRequest:
     def make(self, number: int, _: FrameType | None = None) -> None:
         """Request it; a signal handler."""
         self.signal = self.signal or signal.Signals(number)
+        self._count += 1
         self._event.set()
 
     @property

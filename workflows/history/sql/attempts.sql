@@ -72,7 +72,7 @@ WITH done AS (
         lease = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
                      THEN :lease ELSE task.lease END,
         ready_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
-        dispatched_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
+        dispatched_at = CASE WHEN task.remaining = 1 AND run.goes_on THEN statement_timestamp() END,
         started_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
                           THEN statement_timestamp() END
     FROM waiting, run
@@ -111,7 +111,7 @@ SELECT (SELECT goes_on FROM run) AS goes_on,
 FROM done
 
 -- name: fail
--- Record that an attempt failed, and fail the run if it goes on.
+-- Record that an attempt failed, and fail the run if it goes on; what is ready is parked.
 -- No row: the attempt is superseded; nothing was written.
 WITH failed AS (
     UPDATE workflow_tasks
@@ -127,6 +127,9 @@ WITH failed AS (
     FROM failed
     WHERE run.id = :run AND run.status IN ('pending', 'running')
     RETURNING run.outcome
+), parked AS (
+    UPDATE workflow_tasks AS task SET dispatched_at = NULL
+    FROM run WHERE task.run_id = :run AND task.status = 'ready'
 ), ended AS (
     INSERT INTO workflow_events (run_id, sequence, type, data)
     SELECT :run, outcome, 'RunFailed', json_build_object('step', CAST(:name AS text)) FROM run

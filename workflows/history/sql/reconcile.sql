@@ -43,6 +43,9 @@ WITH expired AS (
     FROM (SELECT DISTINCT ON (run_id) run_id, name FROM lost WHERE status = 'failed') AS cause
     WHERE run.id = cause.run_id AND run.status IN ('pending', 'running')
     RETURNING run.id, run.outcome, cause.name
+), parked AS (
+    UPDATE workflow_tasks AS task SET dispatched_at = NULL
+    FROM failed_runs WHERE task.run_id = failed_runs.id AND task.status = 'ready'
 ), ended AS (
     INSERT INTO workflow_events (run_id, sequence, type, data)
     SELECT id, outcome, 'RunFailed', json_build_object('step', name) FROM failed_runs
