@@ -86,7 +86,8 @@ COMMENT ON COLUMN workflow_tasks.remaining IS 'Parents that have not completed.'
 COMMENT ON COLUMN workflow_tasks.lease IS 'Of the last attempt: the process that runs or ran it.';
 COMMENT ON COLUMN workflow_tasks.outcome IS 'Sequence of the event that ended the step; a result is stored there.';
 COMMENT ON COLUMN workflow_tasks.ready_at IS 'When the step last became free to be claimed.';
-COMMENT ON COLUMN workflow_tasks.dispatched_at IS 'The same, or when it was last handed to Celery again. Null: it is not to be dispatched.';
+COMMENT ON COLUMN workflow_tasks.dispatched_at IS
+    'The same, or when it was last handed to Celery again. Null: it is not to be dispatched.';
 COMMENT ON COLUMN workflow_tasks.dispatches IS 'How often the reconciler handed it to Celery again.';
 
 CREATE TABLE workflow_leases (
