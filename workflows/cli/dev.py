@@ -50,6 +50,7 @@ def dev(
     with stop_on_signals() as stop, servers(settings) as served:
         revision = schema.migrate(served.require_database_url())
         write("celeriac", f"The database is ready, at schema {revision}.")
+        write("celeriac", f"Workflows: {', '.join(sorted(catalog.workflows)) or 'none'}")
         with Children(
             environment=programs.environment(served), on_line=write, hurry=lambda: stop.insisted_on
         ) as children:

@@ -11,7 +11,7 @@ from pathlib import Path
 from workflows.catalog import Catalog
 from workflows.settings import Settings
 
-_CELERY = (sys.executable, "-m", "celery", "-A", "worker")
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "worker")  # quiet: no banner
 
 
 def worker(*, queues: Iterable[str], pool: str, concurrency: int | None, name: str, alone: bool) -> list[str]:

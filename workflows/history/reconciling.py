@@ -84,7 +84,10 @@ class ReconcilerStore:
         return [ReadyGroup(step=row.step, queue=row.queue, priority=row.priority) for row in rows]
 
     def unclaimed(self, group: ReadyGroup, before: datetime, batch: int) -> list[Unclaimed]:
-        """Return ready steps of a group that were dispatched before an instant and that no living process holds."""
+        """Return ready steps of a group that were dispatched before an instant and that no living process holds.
+
+        Those of runs that have ended are left out, and will not be looked at again.
+        """
         parameters = {
             "step": group.step,
             "queue": group.queue,
@@ -93,6 +96,7 @@ class ReconcilerStore:
             "batch": batch,
         }
         with self._database.autocommit() as connection:
+            connection.execute(statement("park_ended"), parameters)
             rows = connection.execute(statement("find_unclaimed"), parameters).all()
         return [
             Unclaimed(

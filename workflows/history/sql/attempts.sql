@@ -72,7 +72,7 @@ WITH done AS (
         lease = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
                      THEN :lease ELSE task.lease END,
         ready_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
-        dispatched_at = CASE WHEN task.remaining = 1 AND run.goes_on THEN statement_timestamp() END,
+        dispatched_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
         started_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
                           THEN statement_timestamp() END
     FROM waiting, run

@@ -86,6 +86,21 @@ WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND ta
 ORDER BY task.dispatched_at
 LIMIT :batch
 
+-- name: park_ended
+-- Take steps of a group that became ready after their run had ended out of the way of `find_unclaimed`. The run's
+-- row is locked, so that it is really over.
+WITH over AS (
+    SELECT run.id, task.position
+    FROM workflow_tasks AS task
+    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('completed', 'failed')
+    WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
+      AND task.dispatched_at < :before
+    LIMIT :batch
+    FOR SHARE OF run
+)
+UPDATE workflow_tasks AS task SET dispatched_at = NULL
+FROM over WHERE task.run_id = over.id AND task.position = over.position AND task.status = 'ready'
+
 -- name: mark_dispatched
 -- Note that steps are handed to Celery again. One row for each that is still as it was when it was
 -- found; the others were claimed meanwhile, or another reconciler has them.
