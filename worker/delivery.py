@@ -118,8 +118,7 @@ class Delivery:
     def _plan(graph: Graph, claim: Claim, position: int | None) -> Next | None:
         if position is None:
             return None
-        inputs = tuple(i for i in graph.inputs[position] if i != claim.attempt.position)
-        return Next(position=position, name=graph.nodes[position].name, inputs=inputs)
+        return Next(position=position, name=graph.nodes[position].name)
 
     def _record(
         self, graph: Graph, claim: Claim, result: str, planned: Next | None, transaction: StepTransaction
@@ -164,15 +163,14 @@ class Delivery:
             self._wakeups.wake(run_id)
         if completion.next is None:
             return None
-        return Carried(
-            graph=graph,
-            claim=Claim(
-                attempt=completion.next,
-                run_input=claim.run_input,
-                results={**completion.next_results, position: result},
-            ),
-            parent=position,
-        )
+        inputs = graph.inputs[completion.next.position]
+        if set(inputs) <= {position}:
+            carried: Claim | None = Claim(
+                attempt=completion.next, run_input=claim.run_input, results={position: result}
+            )
+        else:
+            carried = self._attempts.adopt(completion.next, inputs)
+        return None if carried is None else Carried(graph=graph, claim=carried, parent=position)
 
 
 def _step_of(graph: Graph, signature: Any) -> int:

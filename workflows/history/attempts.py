@@ -42,7 +42,6 @@ class Next:
 
     position: int
     name: str
-    inputs: tuple[int, ...]  # parents whose results are to be fetched, ascending
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +52,6 @@ class Completion:
     run_ended: bool
     ready: tuple[int, ...]  # steps that it freed, ascending, without the one that it claimed
     next: Attempt | None  # the step that it claimed
-    next_results: Mapping[int, str]
 
 
 class AttemptStore:
@@ -71,6 +69,16 @@ class AttemptStore:
         return patiently(
             lambda: self._take("claim", run_id, position, name, lease, inputs),
             after_outage=lambda: self._take("adopt", run_id, position, name, lease, inputs),
+        )
+
+    def adopt(self, attempt: Attempt, inputs: Sequence[int]) -> Claim | None:
+        """Return what a step that a completion claimed is called with, or None if the attempt is superseded.
+
+        Not part of the completing statement: that one may have waited for another completion, whose result
+        it does not see.
+        """
+        return patiently(
+            lambda: self._take("adopt", attempt.run_id, attempt.position, attempt.name, attempt.lease, inputs)
         )
 
     def _take(  # noqa: PLR0917  # what `claim` takes, and how
@@ -107,7 +115,6 @@ class AttemptStore:
             "dependents": list(dependents),
             "is_sink": is_sink,
             "next": None if next_step is None else next_step.position,
-            "next_inputs": [] if next_step is None else list(next_step.inputs),
         }
         if transaction is not None:
             joined = transaction.exec_driver_sql(driver_sql("complete"), parameters).one_or_none()
@@ -122,7 +129,6 @@ class AttemptStore:
         if row is None:
             return None
         claimed = None
-        results: Mapping[int, str] = {}
         if next_step is not None and row.next_attempt is not None:
             claimed = Attempt(
                 run_id=attempt.run_id,
@@ -131,13 +137,11 @@ class AttemptStore:
                 attempt=row.next_attempt,
                 lease=attempt.lease,
             )
-            results = dict(zip(next_step.inputs, row.next_results, strict=True))
         return Completion(
             goes_on=row.goes_on,
             run_ended=row.run_ended,
             ready=tuple(row.ready),
             next=claimed,
-            next_results=results,
         )
 
     def fail(self, attempt: Attempt, error: Mapping[str, Any]) -> bool | None:
@@ -168,14 +172,13 @@ class AttemptStore:
             if self._direct.execute("attempt_outcome", parameters) is None:
                 return None
             claim = next_step and self._take(
-                "adopt", attempt.run_id, next_step.position, next_step.name, attempt.lease, next_step.inputs
+                "adopt", attempt.run_id, next_step.position, next_step.name, attempt.lease, ()
             )
             return Completion(
                 goes_on=claim is not None,
                 run_ended=False,
                 ready=(),
                 next=claim.attempt if claim else None,
-                next_results=claim.results if claim else {},
             )
 
         return patiently(once)

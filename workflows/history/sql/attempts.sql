@@ -100,14 +100,7 @@ WITH done AS (
 SELECT (SELECT goes_on FROM run) AS goes_on,
        EXISTS (SELECT FROM counted WHERE status = 'completed') AS run_ended,
        ARRAY(SELECT position FROM freed WHERE status = 'ready' ORDER BY position) AS ready,
-       (SELECT attempt FROM freed WHERE status = 'running') AS next_attempt,
-       CASE WHEN EXISTS (SELECT FROM freed WHERE status = 'running') THEN ARRAY(
-           SELECT CAST(event.data AS text)
-           FROM workflow_tasks AS parent
-           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
-           WHERE parent.run_id = :run AND parent.position = ANY (CAST(:next_inputs AS integer[]))
-           ORDER BY parent.position
-       ) END AS next_results
+       (SELECT attempt FROM freed WHERE status = 'running') AS next_attempt
 FROM done
 
 -- name: fail
