@@ -94,7 +94,7 @@ class Delivery:
             try:
                 value, result = invoke(task.step, graph, claim, transaction, self._loop)
                 reach("after_effect_before_record")
-                planned = self._plan(graph, claim, choose_next())
+                planned = self._plan(graph, choose_next())
                 completion = self._record(graph, claim, result, planned, transaction)
             except (WorkerShutdown, WorkerTerminate, KeyboardInterrupt, Ignore):
                 raise
@@ -115,7 +115,7 @@ class Delivery:
             return value, self._go_on(task, graph, claim, result, completion)
 
     @staticmethod
-    def _plan(graph: Graph, claim: Claim, position: int | None) -> Next | None:
+    def _plan(graph: Graph, position: int | None) -> Next | None:
         if position is None:
             return None
         return Next(position=position, name=graph.nodes[position].name)
