@@ -117,21 +117,15 @@ class AttemptStore:
             "next": None if next_step is None else next_step.position,
         }
         if transaction is not None:
-
-            def execute(name: str, values: Mapping[str, Any]) -> Any | None:
-                return transaction.exec_driver_sql(driver_sql(name), dict(values)).one_or_none()
-
-            return self._complete(attempt, next_step, parameters, execute)
+            joined = transaction.exec_driver_sql(driver_sql("complete"), parameters).one_or_none()
+            return self._completion(attempt, next_step, joined)
         return patiently(
-            lambda: self._complete(attempt, next_step, parameters, self._direct.execute),
+            lambda: self._completion(attempt, next_step, self._direct.execute("complete", parameters)),
             after_outage=lambda: self.landed(attempt, next_step),
         )
 
     @staticmethod
-    def _complete(
-        attempt: Attempt, next_step: Next | None, parameters: Mapping[str, Any], execute: Execute
-    ) -> Completion | None:
-        row = execute("complete", parameters)
+    def _completion(attempt: Attempt, next_step: Next | None, row: Any | None) -> Completion | None:
         if row is None:
             return None
         claimed = None
