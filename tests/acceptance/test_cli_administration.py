@@ -5,29 +5,30 @@ import json
 import psycopg
 import pytest
 
-from tests.support.commands import Celeriac
+from tests.support.commands import Celeriac, CeleriacInside
+from tests.support.servers import redis_client
 from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
 
 
 @pytest.fixture
-def celeriac(settings: Settings) -> Celeriac:
-    return Celeriac(settings.model_copy(update={"imports": (FLOWS,)}))
+def celeriac(settings: Settings) -> CeleriacInside:
+    return CeleriacInside(settings.model_copy(update={"imports": (FLOWS,)}))
 
 
-def findings(celeriac: Celeriac, *options: str) -> dict[str, dict[str, str]]:
+def findings(celeriac: Celeriac | CeleriacInside, *options: str) -> dict[str, dict[str, str]]:
     return {check["name"]: check for check in json.loads(celeriac("doctor", "--json", *options).out)["checks"]}
 
 
 def test_migrating_tells_from_where_to_where_and_twice_does_no_harm(empty_database_url: str):
-    celeriac = Celeriac(Settings(database_url=empty_database_url))
+    celeriac = CeleriacInside(Settings(database_url=empty_database_url))
     assert celeriac("migrate").out.startswith("Migrated the database from schema none to ")
     again = celeriac("migrate")
     assert (again.exit_code, again.out.endswith(" already.\n")) == (0, True)
 
 
-def test_an_audit_tells_a_clean_history_from_one_that_differs(celeriac: Celeriac, database_url: str):
+def test_an_audit_tells_a_clean_history_from_one_that_differs(celeriac: CeleriacInside, database_url: str):
     run = celeriac("start", "arithmetic", "--input", "1").out.strip()
     assert celeriac("audit").out == "Audited 1 run: clean.\n"
     assert json.loads(celeriac("audit", run, "--json").out) == {"audited": 1, "discrepancies": []}
@@ -39,12 +40,15 @@ def test_an_audit_tells_a_clean_history_from_one_that_differs(celeriac: Celeriac
     assert celeriac("audit", "--json").exit_code == 1
 
 
-def test_reconciling_once_ends_by_itself(celeriac: Celeriac):
+def test_reconciling_once_dispatches_what_is_lost_and_ends(celeriac: CeleriacInside, settings: Settings):
     celeriac("start", "arithmetic", "--input", "1")
-    assert celeriac("reconcile", "--once").exit_code == 0
+    with redis_client(settings.require_broker_url()) as broker:
+        broker.flushdb()
+    ended = Celeriac(settings)("reconcile", "--once", "--json")
+    assert (ended.exit_code, json.loads(ended.out)["redispatched"]) == (0, 1)
 
 
-def test_the_doctor_finds_a_healthy_fleet_healthy(celeriac: Celeriac, settings: Settings, start_worker):
+def test_the_doctor_finds_a_healthy_fleet_healthy(celeriac: CeleriacInside, settings: Settings, start_worker):
     start_worker(settings.model_copy(update={"imports": (FLOWS,)}), pool="threads", queues=["celery", "second"])
     ended = celeriac("doctor")
     assert ended.exit_code == 0, ended.out
@@ -54,7 +58,7 @@ def test_the_doctor_finds_a_healthy_fleet_healthy(celeriac: Celeriac, settings: 
     ]
 
 
-def test_the_doctor_names_a_queue_without_a_consumer(celeriac: Celeriac, settings: Settings, start_worker):
+def test_the_doctor_names_a_queue_without_a_consumer(celeriac: CeleriacInside, settings: Settings, start_worker):
     start_worker(settings.model_copy(update={"imports": (FLOWS,)}), pool="threads")
     check = findings(celeriac)["queues"]
     assert check["status"] == "error"
@@ -62,7 +66,7 @@ def test_the_doctor_names_a_queue_without_a_consumer(celeriac: Celeriac, setting
 
 
 def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str):
-    celeriac = Celeriac(
+    celeriac = CeleriacInside(
         Settings(database_url=empty_database_url, broker_url="redis://127.0.0.1:1/0", imports=("no.such",))
     )
     ended = celeriac("doctor")

@@ -126,3 +126,23 @@ def test_a_workflow_of_the_current_folder_is_found_by_the_command_and_its_worker
     )
     celeriac = Celeriac(settings.model_copy(update={"data_dir": tmp_path / "data"}), cwd=tmp_path)
     assert celeriac("run", "mine:flow", "--input", '"you"', "--pool", "solo").out == '"hello you"\n'
+
+
+def test_servers_that_are_kept_serve_other_terminals_until_they_are_told_to_stop(embedded: Settings, start_process):
+    command = [*Celeriac.command, "run", f"{FLOWS}:arithmetic", "--input", "4", "--keep", "--pool", "solo"]
+    kept = start_process(command, name="kept", settings=embedded)
+    kept.wait_for_output("export CELERIAC_IMPORTS=")
+    other = Celeriac(Settings(), env=exported(kept.output))
+    assert [run["status"] for run in json.loads(other("list", "--json").out)] == ["completed"]
+    parts = kept.children()
+    assert kept.stop() == 0
+    assert not [part for part in parts if part.is_running()]
+
+
+def test_a_run_that_is_interrupted_says_what_becomes_of_it(embedded: Settings, start_process):
+    command = [*Celeriac.command, "run", f"{FLOWS}:napping", "--input", "1", "--pool", "solo"]
+    interrupted = start_process(command, name="interrupted", settings=embedded)
+    interrupted.wait_for_output("nap running")
+    interrupted.send(signal.SIGINT)
+    assert interrupted.wait() == 130
+    assert "It goes on when a worker next uses this database." in interrupted.output

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.commands import Celeriac
+from tests.support.commands import Celeriac, CeleriacInside
 from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
@@ -16,8 +16,8 @@ def with_flows(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def celeriac(with_flows: Settings) -> Celeriac:
-    return Celeriac(with_flows)
+def celeriac(with_flows: Settings) -> CeleriacInside:
+    return CeleriacInside(with_flows)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def worker(with_flows: Settings, start_worker):
     return start_worker(with_flows, pool="threads", queues=["celery", "second"])
 
 
-def test_a_run_is_started_waited_for_listed_and_shown(celeriac: Celeriac, worker):
+def test_a_run_is_started_waited_for_listed_and_shown(celeriac: CeleriacInside, worker):
     ended = celeriac("start", "arithmetic", "--input", "-", "--tag", "tenant=acme", "--wait", stdin='{"number": 5}')
     run, _, result = ended.out.partition("\n")
     assert ended.exit_code == 0
@@ -55,7 +55,7 @@ def test_a_run_is_started_waited_for_listed_and_shown(celeriac: Celeriac, worker
     assert "StepCompleted" in celeriac("show", run, "--history").out
 
 
-def test_a_run_that_fails_is_told_with_its_error_and_exit_code_1(celeriac: Celeriac, worker):
+def test_a_run_that_fails_is_told_with_its_error_and_exit_code_1(celeriac: CeleriacInside, worker):
     ended = celeriac("start", "failing", "--wait")
     assert ended.exit_code == 1
     run = ended.out.strip()
@@ -71,7 +71,7 @@ def test_a_run_that_fails_is_told_with_its_error_and_exit_code_1(celeriac: Celer
     assert (data["status"], data["result"], data["error"]["message"]) == ("failed", None, "no luck with 7")
 
 
-def test_a_wait_that_is_given_up_leaves_the_run_to_go_on(celeriac: Celeriac, worker):
+def test_a_wait_that_is_given_up_leaves_the_run_to_go_on(celeriac: CeleriacInside, worker):
     ended = celeriac("start", "napping", "--input", "1", "--wait", "--timeout", "0.1")
     run = ended.out.strip()
     assert ended.exit_code == 1
@@ -79,8 +79,16 @@ def test_a_wait_that_is_given_up_leaves_the_run_to_go_on(celeriac: Celeriac, wor
     assert celeriac("watch", run).exit_code == 0
 
 
-def test_an_idempotency_key_starts_one_run(celeriac: Celeriac):
+def test_an_idempotency_key_starts_one_run(celeriac: CeleriacInside):
     first = celeriac("start", "arithmetic", "--input", "1", "--idempotency-key", "order-1")
     second = celeriac("start", "arithmetic", "--input", "1", "--idempotency-key", "order-1", "--json")
     assert json.loads(second.out)["id"] == first.out.strip()
     assert len(json.loads(celeriac("list", "--json").out)) == 1
+
+
+def test_a_run_is_started_and_watched_by_processes_of_their_own(with_flows: Settings, worker):
+    celeriac = Celeriac(with_flows)
+    run = celeriac("start", "arithmetic", "--input", "3").out.strip()
+    watched = celeriac("watch", run)
+    assert (watched.exit_code, watched.err) == (0, "")
+    assert watched.out.splitlines()[-1].partition("  ")[2].startswith("✓ arithmetic completed in ")

@@ -33,6 +33,18 @@ def celeriac(settings: Settings) -> CeleriacInside:
         (["run", f"{FLOWS}:arithmetic", "--input", '"one"'], "Input of workflow 'arithmetic' is not valid: "),
         (["run", "arithmetic"], "Unknown workflow 'arithmetic'. Write module:workflow"),
         (["--database-url", "mysql://host/name", "list"], "CELERIAC_DATABASE_URL names 'mysql'."),
+        (
+            ["--broker-url", "odd://host", "start", "arithmetic", "--input", "1"],
+            "CELERIAC_BROKER_URL is not an address that Celery can use: No such transport: odd.",
+        ),
+        (
+            ["--broker-url", "odd://host", "run", f"{FLOWS}:arithmetic", "--input", "1"],
+            "CELERIAC_BROKER_URL is not an address that Celery can use: No such transport: odd.",
+        ),
+        (
+            ["--broker-url", "redis://host:port/0", "list"],
+            "CELERIAC_BROKER_URL is not an address that Celery can use: ",
+        ),
         (["--database-url", "nonsense", "list"], "CELERIAC_DATABASE_URL is not an address."),
         (
             ["--database-url", "postgresql://u:secret@127.0.0.1:1/x", "list"],

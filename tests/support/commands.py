@@ -47,10 +47,10 @@ class CeleriacInside:
     """Runs the command inside of the test's process, which takes a tenth of the time."""
 
     def __init__(self, settings: Settings, *, env: Mapping[str, str] | None = None) -> None:
-        self._runner = CliRunner(env={**environment(settings), **(env or {})})
+        self._runner = CliRunner(env={**environment(settings), "COLUMNS": "100", **(env or {})})
 
-    def __call__(self, *arguments: str) -> Ended:
-        done = self._runner.invoke(celeriac, arguments, prog_name="celeriac")
+    def __call__(self, *arguments: str, stdin: str | None = None) -> Ended:
+        done = self._runner.invoke(celeriac, arguments, input=stdin, prog_name="celeriac")
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Ended(exit_code=done.exit_code, out=done.stdout, err=done.stderr)

@@ -12,6 +12,7 @@ from typing import IO, Any
 import click
 from rich.console import Console
 
+from workflows.cli import broker
 from workflows.client import Client
 from workflows.history import schema
 from workflows.settings import Settings
@@ -40,11 +41,14 @@ class Invocation:
         """Open a client of the configured servers, once the database has the schema that this version needs.
 
         Raises:
-            ConfigurationError: no database or no broker is configured.
+            ConfigurationError: no database or no broker is configured, or one that cannot be used.
             DatabaseUnavailable: Postgres does not answer.
             SchemaMismatch: the database is not migrated, or by another version.
         """
-        with Client(self.settings()) as client:
+        settings = self.settings()
+        settings.require_database_url()
+        broker.app_for(settings.require_broker_url())  # refused here, before anything is started
+        with Client(settings) as client:
             schema.check(client.database)
             yield client
 

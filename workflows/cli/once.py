@@ -51,10 +51,9 @@ def run(
 ) -> None:
     """Run a workflow once, then stop everything.
 
-    It starts servers and a worker, shows the run and prints its result. Unfinished runs that the worker finds go on as
-    well. Configured servers are used; where none are,
-    embedded ones start, with their data in CELERIAC_DATA_DIR (.celeriac), where it stays. The exit code is 1
-    when the run fails.
+    It starts servers and a worker, shows the run and prints its result. Configured servers are used; where none are,
+    embedded ones start, with their data in CELERIAC_DATA_DIR (.celeriac), where it stays; unfinished runs found there
+    go on as well. The exit code is 1 when the run fails.
     """
     value = read_input(input_, sys.stdin)
     module, workflow = find_workflow(target)

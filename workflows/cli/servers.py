@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from pydantic import SecretStr
 
+from workflows.cli import broker
 from workflows.embedded import EmbeddedServers
 from workflows.settings import Settings
 
@@ -16,8 +17,11 @@ def servers(settings: Settings) -> Iterator[Settings]:
     """Yield settings that name a database and a broker, embedded where ``settings`` name none.
 
     Raises:
-        ConfigurationError: the embedded servers are not installed, do not start, or are in use.
+        ConfigurationError: the embedded servers are not installed, do not start, or are in use; or the broker is of
+            a kind that Celery does not know.
     """
+    if settings.broker_url is not None:
+        broker.app_for(settings.require_broker_url())  # refused here, before anything is started
     if settings.database_url is not None and settings.broker_url is not None:
         yield settings
         return

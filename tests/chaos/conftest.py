@@ -1,0 +1,24 @@
+"""Fixtures of the chaos tests."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.effects import Effects
+from tests.support.fleet import FLOWS, client, effects, flows, gate, make_client
+from tests.support.servers import PrivateServers
+from workflows.client import Client
+from workflows.settings import Settings
+
+__all__ = ["client", "effects", "flows", "gate", "make_client"]
+
+
+@pytest.fixture
+def breakable(private_servers: PrivateServers, effects: Effects) -> Settings:
+    """Settings for the same workflows on servers of the test's own."""
+    return private_servers.settings.model_copy(update={"imports": (FLOWS,)})
+
+
+@pytest.fixture
+def breakable_client(breakable: Settings, make_client: Callable[[Settings], Client]) -> Client:
+    return make_client(breakable)

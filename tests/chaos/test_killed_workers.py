@@ -1,0 +1,109 @@
+"""Workers that die by ``kill -9``: whole, a child alone, the parent alone."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import psutil
+import pytest
+
+from tests.support.flows_chaos import fork, holding_then_telling, line
+from tests.support.outcomes import (
+    assert_all_completed_once,
+    events_of,
+    open_runs,
+    scalar,
+    step_events,
+    wait_for_all,
+)
+from tests.support.waiting import wait_until
+
+STEP_SECONDS = 0.1
+RECOVERY_SECONDS = 10.0
+
+
+def steps_left(client) -> int:
+    return scalar(client, "SELECT count(*) FROM workflow_tasks WHERE status <> 'completed'")
+
+
+@pytest.mark.parametrize(("pool", "concurrency"), [("prefork", 4), ("threads", 25)])
+def test_a_killed_worker_costs_its_50_runs_less_than_10_seconds(
+    client, flows, effects, start_worker, pool, concurrency
+):
+    worker = start_worker(flows, pool=pool, concurrency=concurrency)
+    runs = [client.start(line if number % 2 else fork, number, STEP_SECONDS) for number in range(50)]
+    wait_until(lambda: events_of(client, "StepCompleted") >= 5, message="the fleet is at work")
+
+    worker.kill()
+    killed_at = time.monotonic()
+    assert open_runs(client) >= 40
+    work = steps_left(client) * STEP_SECONDS / concurrency
+    start_worker(flows, pool=pool, concurrency=concurrency)
+    wait_for_all(client, 60)
+    took = time.monotonic() - killed_at
+
+    assert took < RECOVERY_SECONDS + work
+    assert events_of(client, "StepLost") > 0
+    assert_all_completed_once(client)
+    assert [run.result(1) for run in runs] == [n + 3 if n % 2 else 3 * (n + 2) for n in range(50)]
+    assert set(Counter(effects.per_step()).values()) <= {1, 2}
+
+
+def test_a_killed_child_costs_its_steps_less_than_10_seconds(client, flows, effects, start_worker):
+    """FIELD_FAILURES 8: a child killed for want of memory loses its task."""
+    worker = start_worker(flows, concurrency=2)
+    runs = [client.start(line, number, 0.5) for number in range(6)]
+    # Second steps are claimed by the statement that completes the first, so both children are in one.
+    wait_until(lambda: events_of(client, "StepCompleted") == 2, message="both children run a second step")
+
+    work = steps_left(client) * 0.5 / 2
+    killed_at = time.monotonic()
+    for child in worker.children():
+        child.send_signal(signal.SIGKILL)
+    wait_for_all(client, 60)
+
+    assert time.monotonic() - killed_at < RECOVERY_SECONDS + work
+    assert events_of(client, "StepLost") == 2
+    assert worker.running
+    assert_all_completed_once(client)
+    assert [run.result(1) for run in runs] == [number + 3 for number in range(6)]
+
+
+def test_children_that_outlive_their_parent_are_fenced(client, flows, effects, gate, start_worker):
+    """Nobody renews the leases of an orphan, so its step is taken over, and what it still does is not recorded."""
+    worker = start_worker(flows, concurrency=2)
+    run = client.start(holding_then_telling, str(gate))
+    wait_until(lambda: effects.of("hold"), message="the step runs")
+    orphans = worker.children()
+
+    os.kill(worker.pid, signal.SIGKILL)
+    start_worker(flows, concurrency=2)
+    wait_until(lambda: len(effects.of("hold")) == 2, 20, "another worker has taken the step over")
+    gate.touch()
+
+    assert run.result(20) == 2
+    psutil.wait_procs(orphans, timeout=20)
+    assert not [orphan for orphan in orphans if orphan.is_running()]
+    expected = [("StepStarted", 1), ("StepLost", 1), ("StepStarted", 2), ("StepCompleted", 2)]
+    assert step_events(client, run.id, 0) == expected
+    assert_all_completed_once(client)
+
+
+def test_a_killed_parent_costs_its_steps_less_than_10_seconds(client, flows, effects, start_worker):
+    worker = start_worker(flows, concurrency=4)
+    runs = [client.start(line, number, STEP_SECONDS) for number in range(50)]
+    wait_until(lambda: events_of(client, "StepCompleted") >= 5, message="the fleet is at work")
+    orphans = worker.children()
+
+    work = steps_left(client) * STEP_SECONDS / 4
+    killed_at = time.monotonic()
+    os.kill(worker.pid, signal.SIGKILL)
+    start_worker(flows, concurrency=4)
+    wait_for_all(client, 60)
+
+    assert time.monotonic() - killed_at < RECOVERY_SECONDS + work
+    assert_all_completed_once(client)
+    assert [run.result(1) for run in runs] == [number + 3 for number in range(50)]
+    psutil.wait_procs(orphans, timeout=20)
+    assert not [orphan for orphan in orphans if orphan.is_running()]

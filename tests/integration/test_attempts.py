@@ -1,0 +1,530 @@
+"""Claiming steps and recording outcomes: once each, fenced by attempt, whatever happens at the same time."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+import sqlalchemy as sa
+
+from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
+from tests.support.proxy import PostgresProxy, postgres_proxy
+from tests.support.store import ALIVE, DEAD, Store
+from tests.support.waiting import wait_until
+from workflows.graph import Graph, Node
+from workflows.history.attempts import AttemptStore
+from workflows.history.database import Database
+from workflows.states import RunStatus
+from workflows.templates import InputPart, ResultPart
+
+JOIN = {"a": [], "b": [], "join": ["a", "b"]}
+
+
+# --- claiming
+
+
+def test_a_claim_counts_the_attempt_takes_the_lease_and_hands_out_the_input(store):
+    run_id = store.start(chain_of(2), '{"order": 7}')
+    claim = store.claim(run_id, "s0")
+    assert (claim.attempt.attempt, claim.attempt.lease, claim.run_input) == (1, ALIVE, '{"order": 7}')
+    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
+    assert store.runs.status(run_id) is RunStatus.RUNNING
+    step = store.reader.run(run_id).steps[0]
+    assert (step.status, step.attempt, step.worker) == ("running", 1, "celery@here:1")
+    assert step.started_at is not None
+
+
+def test_a_claim_hands_out_the_results_of_the_parents_that_are_asked_for(store):
+    parents = ["c", "a", "b"]
+    arguments = {name: ResultPart(node=name) for name in parents}
+    nodes = [*(Node(name=name, step="x") for name in "abc"), Node(name="sum", step="x", arguments=arguments)]
+    run_id = store.start(Graph(workflow="w", version="1", nodes=tuple(nodes)))
+    for name in parents:
+        store.complete(store.take(run_id, name), json.dumps({"from": name}))
+    assert store.claim(run_id, "sum", inputs=["c", "a"]).results == {0: '{"from": "a"}', 2: '{"from": "c"}'}
+
+
+def test_a_step_that_waits_for_a_parent_cannot_be_claimed(store):
+    run_id = store.start(graph_of(JOIN))
+    store.do(run_id, "a")
+    assert store.claim(run_id, "join") is None
+
+
+@pytest.mark.parametrize("ending", ["running", "completed", "failed"])
+def test_a_step_that_is_taken_or_done_cannot_be_claimed_again(store, ending):
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    attempt = store.take(run_id, "a")
+    if ending != "running":
+        (store.complete if ending == "completed" else store.fail)(attempt)
+    before = store.history(run_id)
+    assert store.claim(run_id, "a") is None
+    assert store.history(run_id) == before
+
+
+def test_a_step_is_claimed_once_however_many_try_at_once(store):
+    for _ in range(5):
+        run_id = store.start(chain_of(1))
+        claims = store.at_once([lambda run_id=run_id: store.claim(run_id, "s0")] * 8)
+        assert len([claim for claim in claims if claim is not None]) == 1
+        assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
+
+
+def test_the_first_claims_of_a_run_at_once_all_succeed(store):
+    run_id = store.start(graph_of({name: [] for name in "abcdefgh"}))
+    claims = store.at_once([lambda name=name: store.claim(run_id, name) for name in "abcdefgh"])
+    assert None not in claims
+    assert store.runs.status(run_id) is RunStatus.RUNNING
+
+
+# --- completing
+
+
+def test_a_completion_frees_what_waited_for_nothing_else(store):
+    run_id = store.start(graph_of(IRREGULAR))
+    completion = store.complete(store.take(run_id, "prepare"), '"ready"')
+    assert store.names(run_id, completion.ready) == ["a", "b", "c"]
+    assert (completion.goes_on, completion.run_ended, completion.next) == (True, False, None)
+
+
+def test_validate_of_the_irregular_graph_is_free_while_a_and_b_still_run(store):
+    run_id = store.start(graph_of(IRREGULAR))
+    store.do(run_id, "prepare")
+    attempts = {name: store.take(run_id, name) for name in "abc"}
+    assert store.names(run_id, store.complete(attempts["c"]).ready) == ["validate"]
+    store.do(run_id, "validate")
+    assert store.complete(attempts["a"]).ready == ()
+    assert store.names(run_id, store.complete(attempts["b"]).ready) == ["aggregate"]
+    assert store.names(run_id, store.complete(store.take(run_id, "aggregate")).ready) == ["notify"]
+    assert store.complete(store.take(run_id, "notify")).run_ended
+
+
+def test_the_last_completion_ends_the_run(store):
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    first, second = store.take(run_id, "a"), store.take(run_id, "b")
+    assert not store.complete(first).run_ended
+    assert store.complete(second).run_ended
+    view = store.reader.run(run_id)
+    assert view.status is RunStatus.COMPLETED
+    assert view.finished_at is not None
+    assert store.history(run_id)[-2:] == ["StepCompleted b 1", "RunCompleted"]
+
+
+def test_a_step_completes_once(store):
+    run_id = store.start(chain_of(2))
+    attempt = store.take(run_id, "s0")
+    assert store.complete(attempt, "1") is not None
+    assert store.complete(attempt, "2") is None
+    assert store.claim(run_id, "s1", inputs=["s0"]).results == {0: "1"}
+
+
+def test_one_attempt_that_completes_in_many_threads_at_once_counts_once(store):
+    run_id = store.start(graph_of(JOIN))
+    attempt = store.take(run_id, "a")
+    completions = store.at_once([lambda: store.complete(attempt)] * 6)
+    assert len([found for found in completions if found is not None]) == 1
+    assert store.task(run_id, "join").remaining == 1
+
+
+def test_stale_attempt_cannot_overwrite_the_result_of_its_successor(store):
+    run_id = store.start(chain_of(2))
+    zombie = store.take(run_id, "s0", lease=DEAD)
+    assert [lost.name for lost in store.lose()] == ["s0"]
+    successor = store.take(run_id, "s0")
+    assert store.complete(zombie, '"zombie"') is None
+    assert store.fail(zombie) is None
+    assert store.complete(successor, '"successor"') is not None
+    assert store.complete(zombie, '"zombie"') is None
+    assert store.claim(run_id, "s1", inputs=["s0"]).results == {0: '"successor"'}
+    assert store.history(run_id)[1:5] == [
+        "StepStarted s0 1",
+        "StepLost s0 1",
+        "StepStarted s0 2",
+        "StepCompleted s0 2",
+    ]
+
+
+def test_an_attempt_that_was_lost_cannot_commit_even_before_the_next_one_starts(store):
+    run_id = store.start(chain_of(1))
+    zombie = store.take(run_id, "s0", lease=DEAD)
+    store.lose()
+    assert store.complete(zombie) is None
+    assert store.fail(zombie) is None
+    assert store.statuses(run_id) == {"s0": "ready"}
+
+
+def test_chord_whose_parts_end_at_the_same_time_frees_its_body_once(store):
+    """FIELD_FAILURES 1: the header is done, and the body runs exactly once."""
+    for _ in range(6):
+        run_id = store.start(fan_of(8, join=True))
+        store.do(run_id, "first")
+        attempts = [store.take(run_id, f"s{i}") for i in range(8)]
+        completions = store.at_once([lambda attempt=attempt: store.complete(attempt) for attempt in attempts])
+        assert sorted(len(completion.ready) for completion in completions) == [0] * 7 + [1]
+        assert store.task(run_id, "join").status == "ready"
+
+
+def test_chord_part_that_returns_twice_does_not_break_the_count(store):
+    """FIELD_FAILURES 1."""
+    run_id = store.start(graph_of(JOIN))
+    attempt = store.take(run_id, "a")
+    store.complete(attempt)
+    assert store.complete(attempt) is None
+    assert (store.task(run_id, "join").remaining, store.task(run_id, "join").status) == (1, "pending")
+    store.do(run_id, "b", "join")
+
+
+def test_completions_that_wait_for_the_same_steps_in_any_order_do_not_deadlock(store):
+    width = 6
+    parents = {f"p{i}": [] for i in range(width)} | {f"c{i}": [f"p{j}" for j in range(width)] for i in range(width)}
+    graph = graph_of(parents)
+    for round_ in range(5):
+        run_id = store.start(graph)
+        calls = []
+        for i in range(width):
+            attempt = store.take(run_id, f"p{i}")
+            dependents = list(graph.dependents[attempt.position])
+            Random(round_ * width + i).shuffle(dependents)
+            calls.append(
+                lambda attempt=attempt, dependents=dependents: store.attempts.complete(
+                    attempt, "null", dependents=dependents, is_sink=False
+                )
+            )
+        completions = store.at_once(calls)
+        assert sorted(len(completion.ready) for completion in completions) == [0] * (width - 1) + [width]
+
+
+def test_the_last_sinks_that_complete_at_once_end_the_run_once(store):
+    for _ in range(5):
+        run_id = store.start(graph_of({name: [] for name in "abcdef"}))
+        attempts = [store.take(run_id, name) for name in "abcdef"]
+        completions = store.at_once([lambda attempt=attempt: store.complete(attempt) for attempt in attempts])
+        assert sum(completion.run_ended for completion in completions) == 1
+        assert store.history(run_id).count("RunCompleted") == 1
+
+
+@pytest.mark.parametrize("text", ['"\\u0000"', '"\\ud800"', '"é ☃"', "[1.50000000000000000001, 1e400]", '{"a":1,"a":2}'])
+def test_a_result_is_handed_on_as_the_text_that_it_was(store, text):
+    run_id = store.start(chain_of(2))
+    store.complete(store.take(run_id, "s0"), text)
+    assert store.claim(run_id, "s1", inputs=["s0"]).results == {0: text}
+
+
+# --- completing and claiming the next step in one
+
+
+def test_a_completion_claims_the_next_step_if_it_frees_it(store):
+    run_id = store.start(chain_of(3), '{"n": 1}')
+    completion = store.complete(store.take(run_id, "s0"), "1", next_step="s1")
+    assert (completion.next.name, completion.next.attempt, completion.next.lease) == ("s1", 1, ALIVE)
+    assert completion.ready == ()
+    assert store.claim(run_id, "s1") is None
+    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1", "StepCompleted s0 1", "StepStarted s1 1"]
+    store.complete(completion.next)
+
+
+def test_a_completion_leaves_the_next_step_if_that_still_waits_for_another(store):
+    run_id = store.start(graph_of(JOIN))
+    first, second = store.take(run_id, "a"), store.take(run_id, "b")
+    assert store.complete(first, next_step="join").next is None
+    assert store.statuses(run_id)["join"] == "pending"
+    assert store.complete(second, next_step="join").next.name == "join"
+
+
+def test_the_step_that_a_completion_claimed_gets_what_it_is_called_with(store):
+    arguments = {"mine": ResultPart(node="b"), "other": ResultPart(node="a"), "order": InputPart(parameter="order")}
+    nodes = (Node(name="a", step="x"), Node(name="b", step="x"), Node(name="sum", step="x", arguments=arguments))
+    run_id = store.start(Graph(workflow="w", version="1", nodes=nodes), '{"order": 7}')
+    store.complete(store.take(run_id, "a"), '"from a"')
+    completion = store.complete(store.take(run_id, "b"), '"from b"', next_step="sum")
+    claim = store.attempts.adopt(completion.next, [0, 1])
+    assert claim.attempt == completion.next
+    assert (claim.run_input, claim.results) == ('{"order": 7}', {0: '"from a"', 1: '"from b"'})
+
+
+def test_a_step_that_was_claimed_and_then_lost_cannot_be_adopted(store):
+    run_id = store.start(chain_of(2))
+    completion = store.complete(store.take(run_id, "s0", lease=DEAD), next_step="s1")
+    store.lose()
+    assert store.attempts.adopt(completion.next, [0]) is None
+
+
+def test_the_join_that_is_claimed_has_the_results_of_parents_that_completed_at_the_same_time(store):
+    for _ in range(8):
+        run_id = store.start(fan_of(6, join=True))
+        store.do(run_id, "first")
+        graph, attempts = store.graph(run_id), [store.take(run_id, f"s{i}") for i in range(6)]
+        inputs = graph.parents[graph.position["join"]]
+
+        def complete(attempt, inputs=inputs):
+            completion = store.complete(attempt, f'"{attempt.name}"', next_step="join")
+            return completion.next and store.attempts.adopt(completion.next, inputs)
+
+        [claim] = filter(None, store.at_once([lambda a=attempt: complete(a) for attempt in attempts]))
+        assert list(claim.results.values()) == [f'"s{i}"' for i in range(6)]
+
+
+def test_a_completion_claims_one_step_and_names_the_others_that_it_freed(store):
+    run_id = store.start(fan_of(3, join=True))
+    completion = store.complete(store.take(run_id, "first"), next_step="s1")
+    assert completion.next.name == "s1"
+    assert store.names(run_id, completion.ready) == ["s0", "s2"]
+
+
+def test_parents_that_all_want_to_claim_the_join_give_it_to_one(store):
+    for _ in range(4):
+        run_id = store.start(fan_of(6, join=True))
+        store.do(run_id, "first")
+        attempts = [store.take(run_id, f"s{i}") for i in range(6)]
+        completions = store.at_once(
+            [lambda attempt=attempt: store.complete(attempt, next_step="join") for attempt in attempts]
+        )
+        assert len([completion for completion in completions if completion.next is not None]) == 1
+        assert [completion.ready for completion in completions] == [()] * 6
+
+
+# --- failing
+
+
+def test_a_failure_is_recorded_and_fails_the_run(store):
+    run_id = store.start(chain_of(2))
+    assert store.fail(store.take(run_id, "s0")) is True
+    view = store.reader.run(run_id)
+    assert view.status is RunStatus.FAILED
+    assert (view.error.type, view.error.message, view.error.step) == ("ValueError", "no stock", "s0")
+    assert view.steps[0].error.traceback == "Traceback …"
+    assert store.history(run_id)[-2:] == ["StepFailed s0 1", "RunFailed"]
+
+
+def test_siblings_of_a_failed_step_finish_and_nothing_new_starts(store):
+    run_id = store.start(graph_of({"a": [], "b": [], "c": [], "after-b": ["b"]}))
+    failing, sibling = store.take(run_id, "a"), store.take(run_id, "b")
+    store.fail(failing)
+    assert store.claim(run_id, "c") is None
+    completion = store.complete(sibling, next_step="after-b")
+    assert (completion.goes_on, completion.next, completion.run_ended) == (False, None, False)
+    assert store.claim(run_id, "after-b") is None
+    assert store.statuses(run_id) == {"a": "failed", "b": "completed", "c": "ready", "after-b": "ready"}
+    assert store.runs.status(run_id) is RunStatus.FAILED
+
+
+def test_the_first_failure_is_the_runs_and_the_second_only_its_steps(store):
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    first, second = store.take(run_id, "a"), store.take(run_id, "b")
+    assert store.fail(first) is True
+    assert store.fail(second) is False
+    assert store.reader.run(run_id).error.step == "a"
+    assert store.history(run_id).count("RunFailed") == 1
+
+
+def test_failures_at_once_fail_the_run_once(store):
+    """FIELD_FAILURES 4."""
+    for _ in range(5):
+        run_id = store.start(graph_of({name: [] for name in "abcdef"}))
+        attempts = [store.take(run_id, name) for name in "abcdef"]
+        ended = store.at_once([lambda attempt=attempt: store.fail(attempt) for attempt in attempts])
+        assert sorted(ended) == [False] * 5 + [True]
+        assert store.history(run_id).count("RunFailed") == 1
+
+
+def test_a_failure_beside_the_last_completion_leaves_the_run_in_one_state(store):
+    for _ in range(5):
+        run_id = store.start(graph_of({"a": [], "b": []}))
+        first, second = store.take(run_id, "a"), store.take(run_id, "b")
+        store.at_once([lambda first=first: store.fail(first), lambda second=second: store.complete(second)])
+        assert store.runs.status(run_id) is RunStatus.FAILED
+        assert "RunCompleted" not in store.history(run_id)
+
+
+def test_late_completion_does_not_change_a_run_that_failed(store):
+    """FIELD_FAILURES 22: terminal is final."""
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    first, second = store.take(run_id, "a"), store.take(run_id, "b")
+    store.fail(first)
+    finished = store.reader.run(run_id).finished_at
+    assert store.complete(second).run_ended is False
+    view = store.reader.run(run_id)
+    assert (view.status, view.finished_at) == (RunStatus.FAILED, finished)
+
+
+def test_claims_completions_and_failures_of_one_run_at_once_end_in_a_consistent_history(store):
+    """The audit at the end of the test is what it is about."""
+    random = Random(4)
+    for _ in range(4):
+        run_id = store.start(fan_of(8, join=True))
+        store.do(run_id, "first")
+        taken = [store.take(run_id, f"s{i}") for i in range(4)]
+        calls = [lambda attempt=attempt: store.complete(attempt, next_step="join") for attempt in taken[:3]]
+        calls += [lambda attempt=taken[3]: store.fail(attempt)]
+        calls += [lambda i=i: store.claim(run_id, f"s{i}") for i in range(4, 8)]
+        random.shuffle(calls)
+        store.at_once(calls)
+        assert store.audit() == []
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800".encode("utf-8", "backslashreplace").decode(), "é ☃", "%(x)s"])
+def test_any_text_may_be_in_an_error(store, text):
+    run_id = store.start(chain_of(1))
+    store.attempts.fail(store.take(run_id, "s0"), {"type": "ValueError", "message": text, "traceback": text})
+    error = store.reader.run(run_id).error
+    assert (error.message, error.traceback) == (text, text)
+
+
+# --- in the step's own transaction
+
+
+def test_what_a_step_did_in_its_transaction_commits_with_its_completion(store):
+    store.execute("CREATE TABLE shipments (id integer)")
+    run_id = store.start(chain_of(2))
+    attempt = store.take(run_id, "s0")
+    with store.database.engine.connect() as connection:
+        connection.execute(sa.text("INSERT INTO shipments VALUES (1)"))
+        completion = store.complete(attempt, transaction=connection)
+        assert store.names(run_id, completion.ready) == ["s1"]
+        assert store.claim(run_id, "s1") is None, "nothing is free before the commit"
+        connection.commit()
+    assert store.row("SELECT count(*) AS n FROM shipments").n == 1
+    assert store.claim(run_id, "s1") is not None
+
+
+def test_what_a_superseded_attempt_did_in_its_transaction_is_rolled_back(store):
+    store.execute("CREATE TABLE shipments (id integer)")
+    run_id = store.start(chain_of(1))
+    zombie = store.take(run_id, "s0", lease=DEAD)
+    with store.database.engine.connect() as connection:
+        connection.execute(sa.text("INSERT INTO shipments VALUES (1)"))
+        store.lose()
+        assert store.complete(zombie, transaction=connection) is None
+    assert store.row("SELECT count(*) AS n FROM shipments").n == 0
+
+
+# --- when the database goes away in between
+
+
+@contextmanager
+def through(store: Store, proxy: PostgresProxy) -> Iterator[Store]:
+    """Make the attempts of a store over a proxy, with a connection that is open already."""
+    database, attempts = Database(proxy.url), store.attempts
+    store.attempts = AttemptStore(database)
+    store.attempts._direct.execute("database_time", {})
+    try:
+        yield store
+    finally:
+        store.attempts._direct.close()
+        database.close()
+        store.attempts = attempts
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[PostgresProxy]:
+    with postgres_proxy(database_url) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_a_claim_whose_connection_breaks_is_made_once(store, proxy, what):
+    run_id = store.start(chain_of(1), '{"n": 1}')
+    with through(store, proxy):
+        proxy.lose_next(what)
+        claim = store.claim(run_id, "s0")
+        assert proxy.has_lost
+    assert (claim.attempt.attempt, claim.run_input) == (1, '{"n": 1}')
+    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
+
+
+def test_a_claim_that_somebody_else_made_during_an_outage_is_not_taken_from_them(store, proxy):
+    run_id = store.start(chain_of(1))
+    direct = store.attempts
+    with through(store, proxy):
+        direct.claim(run_id, 0, "s0", "process:celery@there:9:0", [])
+        proxy.lose_next("request")
+        assert store.claim(run_id, "s0") is None
+        assert proxy.has_lost
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_a_completion_whose_connection_breaks_is_recorded_once(store, proxy, what):
+    run_id = store.start(chain_of(3))
+    attempt = store.take(run_id, "s0")
+    with through(store, proxy):
+        proxy.lose_next(what)
+        completion = store.complete(attempt, "1", next_step="s1")
+        assert proxy.has_lost
+    assert completion.next.name == "s1"
+    assert store.history(run_id)[1:] == ["StepStarted s0 1", "StepCompleted s0 1", "StepStarted s1 1"]
+    assert store.complete(completion.next) is not None
+
+
+def test_a_completion_whose_answer_is_lost_leaves_what_it_freed_to_the_reconciler(store, proxy):
+    run_id = store.start(fan_of(2, join=True))
+    attempt = store.take(run_id, "first")
+    with through(store, proxy):
+        proxy.lose_next("answer")
+        completion = store.complete(attempt)
+    assert (completion.ready, completion.next, completion.goes_on) == ((), None, False)
+    assert store.statuses(run_id) == {"first": "completed", "s0": "ready", "s1": "ready", "join": "pending"}
+
+
+@pytest.mark.parametrize("what", ["request", "answer"])
+def test_a_failure_whose_connection_breaks_is_recorded_once(store, proxy, what):
+    run_id = store.start(chain_of(1))
+    attempt = store.take(run_id, "s0")
+    with through(store, proxy):
+        proxy.lose_next(what)
+        assert store.fail(attempt) is True
+        assert proxy.has_lost
+    assert store.history(run_id)[1:] == ["StepStarted s0 1", "StepFailed s0 1", "RunFailed"]
+
+
+@pytest.mark.parametrize("ending", ["complete", "fail"])
+def test_an_attempt_that_was_superseded_during_an_outage_is_told_so(store, proxy, ending):
+    run_id = store.start(chain_of(1))
+    zombie = store.take(run_id, "s0", lease=DEAD)
+    store.lose()
+    with through(store, proxy):
+        proxy.lose_next("request")
+        assert getattr(store, ending)(zombie) is None
+        assert proxy.has_lost
+    assert store.statuses(run_id) == {"s0": "ready"}
+
+
+def test_an_attempt_that_still_runs_has_not_landed(store):
+    run_id = store.start(chain_of(2))
+    attempt = store.take(run_id, "s0")
+    assert store.attempts.landed(attempt, store.next(attempt, "s1")) is None
+
+
+def test_an_attempt_that_committed_with_its_transaction_is_found_to_have_landed(store):
+    run_id = store.start(chain_of(2))
+    attempt = store.take(run_id, "s0")
+    with store.database.transaction() as connection:
+        store.complete(attempt, transaction=connection, next_step="s1")
+    completion = store.attempts.landed(attempt, store.next(attempt, "s1"))
+    assert (completion.next.name, completion.next.attempt) == ("s1", 1)
+    assert store.complete(completion.next) is not None
+
+
+def test_a_claim_that_waits_for_a_lock_when_its_backend_is_terminated_is_made_again(store):
+    run_id = store.start(chain_of(1))
+    with ThreadPoolExecutor(1) as pool, store.database.engine.connect() as holder:
+        holder.execute(sa.text("SELECT * FROM workflow_tasks FOR UPDATE"))
+        claiming = pool.submit(store.claim, run_id, "s0")
+        blocked = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with store.database.autocommit() as other:
+            pid = wait_until(lambda: other.execute(sa.text(blocked)).scalar(), 10, "the claim waits for the lock")
+            assert other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid}).scalar()
+        holder.rollback()
+        assert claiming.result(timeout=10).attempt.attempt == 1
+        pool.submit(store.attempts._direct.close).result(timeout=10)
+    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
+
+
+def test_a_connection_that_was_terminated_while_idle_is_opened_again(store):
+    run_id = store.start(chain_of(1))
+    attempt = store.take(run_id, "s0")
+    store.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert store.complete(attempt).run_ended

@@ -1,0 +1,52 @@
+"""Fixtures that tests with real workers share."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.effects import VARIABLE, Effects
+from tests.support.outcomes import execute
+from workflows.client import Client
+from workflows.settings import Settings
+
+FLOWS = "tests.support.flows_chaos"
+
+
+@pytest.fixture
+def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Effects:
+    """Where the steps of this test leave their marks."""
+    file = tmp_path / "effects"
+    monkeypatch.setenv(VARIABLE, str(file))
+    return Effects(file)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A file that steps wait for; ``gate.touch()`` lets them go on."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def make_client() -> Iterator[Callable[[Settings], Client]]:
+    """``make_client(settings)``: a client with the table that transactional steps write to."""
+    with ExitStack() as stack:
+
+        def make(settings: Settings) -> Client:
+            client = stack.enter_context(Client(settings))
+            execute(client, "CREATE TABLE IF NOT EXISTS effects (key text NOT NULL, attempt integer NOT NULL)")
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def flows(settings: Settings, effects: Effects) -> Settings:
+    """Settings for the workflows of ``tests.support.flows_chaos`` on the shared servers."""
+    return settings.model_copy(update={"imports": (FLOWS,)})
+
+
+@pytest.fixture
+def client(flows: Settings, make_client: Callable[[Settings], Client]) -> Client:
+    return make_client(flows)

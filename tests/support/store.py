@@ -1,0 +1,151 @@
+"""The history as a test drives it: the real statements on a real database, without Celery."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from workflows.audit import Audit, Discrepancy
+from workflows.graph import Graph
+from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Next
+from workflows.history.database import Database
+from workflows.history.leases import LeaseStore
+from workflows.history.reading import Reader
+from workflows.history.reconciling import LostAttempt, ReconcilerStore
+from workflows.history.runs import RunStore
+
+WORKER = "celery@here"
+ALIVE = f"process:{WORKER}:1:0"  # a lease that is taken when the store is made, for longer than a test takes
+DEAD = f"process:{WORKER}:2:0"  # one that was never taken
+ERROR = {"type": "ValueError", "message": "no stock", "traceback": "Traceback …"}
+
+
+class Store:
+    """All stores of one database, with steps called by their names.
+
+    Attributes:
+        attempts: Has a connection for each thread.
+        is_damaged: Set by a test that damages rows: then the audit at its end is left out.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self.url = database_url
+        self.database = Database(database_url)
+        self.runs = RunStore(self.database)
+        self.attempts = AttemptStore(self.database)
+        self.leases = LeaseStore(self.database)
+        self.reconciling = ReconcilerStore(self.database)
+        self.reader = Reader(self.database, self.runs)
+        self.is_damaged = False
+        self.leases.renew([ALIVE], worker=WORKER, lease=timedelta(minutes=10))
+
+    def close(self) -> None:
+        self.attempts._direct.close()
+        self.database.close()
+
+    # What workers do
+
+    def start(self, graph: Graph, run_input: str = "{}", **options: Any) -> UUID:
+        run_id, _ = self.runs.start(graph, run_input, **{"tags": {}, **options})
+        return run_id
+
+    def claim(self, run_id: UUID, name: str, lease: str = ALIVE, inputs: Sequence[str] = ()) -> Claim | None:
+        graph = self.graph(run_id)
+        positions = sorted(graph.position[parent] for parent in inputs)
+        return self.attempts.claim(run_id, graph.position[name], name, lease, positions)
+
+    def take(self, run_id: UUID, name: str, lease: str = ALIVE) -> Attempt:
+        """Claim a step that is to be had."""
+        claim = self.claim(run_id, name, lease)
+        assert claim is not None, f"{name} is not to be had"
+        return claim.attempt
+
+    def complete(
+        self, attempt: Attempt, result: str = "null", next_step: str | None = None, **options: Any
+    ) -> Completion | None:
+        graph = self.graph(attempt.run_id)
+        return self.attempts.complete(
+            attempt,
+            result,
+            dependents=graph.dependents[attempt.position],
+            is_sink=attempt.position in graph.sinks,
+            next_step=None if next_step is None else self.next(attempt, next_step),
+            **options,
+        )
+
+    def next(self, attempt: Attempt, name: str) -> Next:
+        return Next(position=self.graph(attempt.run_id).position[name], name=name)
+
+    def do(self, run_id: UUID, *names: str) -> None:
+        """Claim and complete steps."""
+        for name in names:
+            assert self.complete(self.take(run_id, name)) is not None
+
+    def fail(self, attempt: Attempt) -> bool | None:
+        return self.attempts.fail(attempt, ERROR)
+
+    def lose(self, max_lost: int = 3, lease_seconds: float = 0, batch: int = 1_000) -> list[LostAttempt]:
+        """End attempts whose lease expired, as the reconciler does."""
+        return self.reconciling.lose_attempts(lease=timedelta(seconds=lease_seconds), max_lost=max_lost, batch=batch)
+
+    def at_once(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Make calls at the same time, each in a thread and on a connection of its own, and return what they return."""
+        barrier = Barrier(len(calls))
+
+        def make(call: Callable[[], Any]) -> Any:
+            try:
+                self.attempts._direct.execute("database_time", {})  # connects
+                barrier.wait(timeout=30)
+                return call()
+            finally:
+                self.attempts._direct.close()
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return [made.result(timeout=60) for made in [pool.submit(make, call) for call in calls]]
+
+    # What there is to see
+
+    def graph(self, run_id: UUID) -> Graph:
+        return self.runs.graph(self.reader.run(run_id, steps=False).definition)
+
+    def names(self, run_id: UUID, positions: Sequence[int]) -> list[str]:
+        return [self.graph(run_id).nodes[position].name for position in positions]
+
+    def statuses(self, run_id: UUID) -> dict[str, str]:
+        return {step.name: step.status.value for step in self.reader.run(run_id).steps}
+
+    def task(self, run_id: UUID, name: str) -> Any:
+        return self.row("SELECT * FROM workflow_tasks WHERE run_id = :run AND name = :name", run=run_id, name=name)
+
+    def history(self, run_id: UUID) -> list[str]:
+        """The events of a run, as ``StepStarted a 1``."""
+        graph = self.graph(run_id)
+        return [
+            event.type.value
+            if event.position is None
+            else f"{event.type.value} {graph.nodes[event.position].name} {event.attempt}"
+            for event in self.reader.events(run_id)
+        ]
+
+    def audit(self) -> list[Discrepancy]:
+        return [found for _, wrong in Audit(self.reader, self.runs).audit(self.reader.ids()) for found in wrong]
+
+    # Past the stores
+
+    def execute(self, statement: str, **parameters: Any) -> int:
+        """Execute a statement and return how many rows it touched."""
+        with self.database.autocommit() as connection:
+            return connection.execute(sa.text(statement), parameters).rowcount
+
+    def row(self, query: str, **parameters: Any) -> Any:
+        with self.database.autocommit() as connection:
+            return connection.execute(sa.text(query), parameters).one()
+
+    def damage(self, statement: str, **parameters: Any) -> None:
+        """Change a row by hand, as nobody should; there is no clean audit at the end of the test then."""
+        self.is_damaged = True
+        assert self.execute(statement, **parameters) == 1
