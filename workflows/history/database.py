@@ -41,7 +41,12 @@ class Database:
             "prepare_threshold": 1 if prepare_statements else None,
         }
         self.engine = sa.create_engine(
-            self._url, connect_args=self._arguments, pool_size=pool_size, max_overflow=10, pool_recycle=1800
+            self._url,
+            connect_args=self._arguments,
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_recycle=1800,
+            pool_pre_ping=True,  # or the first call of each process after a restart of Postgres would fail
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
