@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,9 +97,9 @@ class Delivery:
                 reach("after_effect_before_record")
                 planned = self._plan(graph, choose_next())
                 completion = self._record(graph, claim, result, planned, transaction)
-            except (WorkerShutdown, WorkerTerminate, KeyboardInterrupt, Ignore):
-                raise
             except BaseException as error:
+                if isinstance(error, Ignore) or is_shutdown(error):
+                    raise
                 if not transaction.is_broken:
                     transaction.close()
                     self._fail(claim, error)
@@ -171,6 +172,17 @@ class Delivery:
         else:
             carried = self._attempts.adopt(completion.next, inputs)
         return None if carried is None else Carried(graph=graph, claim=carried, parent=position)
+
+
+def is_shutdown(error: BaseException) -> bool:
+    """Return whether an error is the worker's being stopped, as opposed to the step's failing.
+
+    A child that gets a signal to terminate raises SystemExit, wherever it is, with a code that billiard
+    makes of the signal's number.
+    """
+    if isinstance(error, SystemExit) and not isinstance(error, WorkerShutdown | WorkerTerminate):
+        return isinstance(error.code, int) and -256 < error.code <= -256 + signal.NSIG
+    return isinstance(error, WorkerShutdown | WorkerTerminate | KeyboardInterrupt)
 
 
 def _step_of(graph: Graph, signature: Any) -> int:
