@@ -16,6 +16,7 @@ from benchmarks.sides import Side
 
 _POLL_SECONDS = 0.01
 _TIMEOUT = 120.0  # seconds for one measurement
+_NO_NEW_ROUND_AFTER = 100.0  # seconds; a busy machine gets fewer rounds, not a longer wait
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +61,9 @@ class Comparison:
 Samples = dict[tuple[str, str], list[float]]  # by what is measured and the side's name
 
 
-def measure(fleet: Fleet, amounts: Amounts, progress: Callable[[str], AbstractContextManager[object]] | None = None) -> list[Comparison]:
+def measure(
+    fleet: Fleet, amounts: Amounts, progress: Callable[[str], AbstractContextManager[object]] | None = None
+) -> list[Comparison]:
     """Measure everything and return the lines of the table."""
     step = progress or (lambda _: nullcontext())
     samples: Samples = defaultdict(list)
@@ -71,7 +74,10 @@ def measure(fleet: Fleet, amounts: Amounts, progress: Callable[[str], AbstractCo
     with fleet.with_workers() as sides:
         with step("warming up"):
             _warm_up(sides)
+        began = time.perf_counter()
         for number in range(amounts.rounds):
+            if time.perf_counter() - began > _NO_NEW_ROUND_AFTER:
+                break
             with step(f"round {number + 1} of {amounts.rounds}"):
                 _round(sides, amounts, samples, swapped=number % 2 == 1)
     return list(_compare(samples, amounts))

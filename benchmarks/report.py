@@ -58,13 +58,13 @@ def as_table(comparisons: Sequence[Comparison], *, events: bool) -> RenderableTy
             "" if line.met is None else Text("✓", style="green") if line.met else Text("✗", style="bold red"),
         )
     facts = conditions(events=events)
-    notes = (
+    setting = (
         f"A ratio above 1 means that Celeriac is better. Celery {facts['celery']} with Redis as broker and result "
         f"backend, Python {facts['python']}, {facts['cores']} cores, {facts['pool']} pool of {facts['processes']}, "
-        f"task events {'on' if events else 'off'} on both sides.",
-        "Celery's irregular graph has a barrier that the graph does not ask for: canvas cannot do without it.",
+        f"task events {'on' if events else 'off'} on both sides."
     )
-    return Group(table, "", *(Text(note, style="dim") for note in notes))
+    barrier = "Celery's irregular graph has a barrier that the graph does not ask for: canvas cannot do without it."
+    return Group(table, "", Text(setting, style="dim"), Text(barrier, style="dim"))
 
 
 def _number(value: float) -> str:

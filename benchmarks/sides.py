@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any, Protocol
 
 from celery import Celery
@@ -45,10 +46,12 @@ class PlainCelery:
         self._keys: list[bytes] = []
 
     def start(self, shape: Shape) -> None:
+        """Start one run."""
         result = plain.canvas(self._app, shape, NUMBER).apply_async()
         self._keys.append(self._app.backend.get_key_for_task(result.id))
 
     def unfinished(self) -> int:
+        """Return how many have not ended, as their results tell."""
         done = self._app.backend.client.exists(*self._keys) if self._keys else 0
         if done == len(self._keys):
             self._keys.clear()
@@ -56,9 +59,12 @@ class PlainCelery:
         return len(self._keys) - int(done)
 
     def result(self, shape: Shape) -> Any:
+        """Start one run and return its result."""
         return plain.canvas(self._app, shape, NUMBER).apply_async().get(timeout=_TIMEOUT)
 
     def close(self) -> None:
+        """Close the connections."""
+        gc.collect()  # results of chords are cycles, and on their end they ask the result backend to forget them
         self._app.close()
 
 
@@ -71,15 +77,19 @@ class Celeriac:
         self._client = Client(settings, catalog=Catalog.of(*flows.WORKFLOWS.values()))
 
     def start(self, shape: Shape) -> None:
+        """Start one run."""
         self._client.start(flows.WORKFLOWS[shape], NUMBER)
 
     def unfinished(self) -> int:
+        """Return how many have not ended, as the history tells."""
         with self._client.database.autocommit() as connection:
             statement = text("SELECT count(*) FROM workflow_runs WHERE status IN ('pending', 'running')")
             return int(connection.execute(statement).scalar_one())
 
     def result(self, shape: Shape) -> Any:
+        """Start one run and return its result."""
         return self._client.start(flows.WORKFLOWS[shape], NUMBER).result(timeout=_TIMEOUT)
 
     def close(self) -> None:
+        """Close the connections."""
         self._client.close()

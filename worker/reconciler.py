@@ -124,13 +124,19 @@ class Reconciler:
         return repaired
 
     def _redispatch_lost(self, now: datetime) -> int:
-        lost = [step for group in self._store.ready_groups() for step in self._lost_messages(group, now)]
-        if not lost:
-            return 0
-        marked = self._store.mark_dispatched(lost)
-        return self._dispatch(
-            (step.run_id, step.definition, step.position) for step in lost if (step.run_id, step.position) in marked
-        )
+        sent = 0
+        while True:
+            lost = [step for group in self._store.ready_groups() for step in self._lost_messages(group, now)]
+            if not lost:
+                return sent
+            marked = self._store.mark_dispatched(lost)
+            sent += self._dispatch(
+                (step.run_id, step.definition, step.position) for step in lost if (step.run_id, step.position) in marked
+            )
+            # What is left over must not wait for a later pass: then the queue holds what was sent now, which
+            # looks as if all that became ready at the same time waited there too.
+            if len(lost) < BATCH:
+                return sent
 
     def _lost_messages(self, group: ReadyGroup, now: datetime) -> list[Unclaimed]:
         """Return ready steps that neither wait in the broker's queue nor are held by a living worker."""

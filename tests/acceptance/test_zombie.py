@@ -6,6 +6,13 @@ from tests.support.flows_chaos import hold, holding, holding_once, line
 from tests.support.outcomes import assert_all_completed_once, events_of, scalar, step_events
 from tests.support.waiting import wait_until
 
+
+@pytest.fixture
+def flows(flows):
+    """A lease that is short enough to wait for often."""
+    return flows.model_copy(update={"lease_seconds": 2.0})
+
+
 SUPERSEDED = [("StepStarted", 1), ("StepLost", 1), ("StepStarted", 2), ("StepCompleted", 2)]
 
 

@@ -1,5 +1,7 @@
 """Processes that die at the named points of worker/crashpoints.py, and steps that kill their worker."""
 
+import sys
+
 import pytest
 import sqlalchemy as sa
 
@@ -7,6 +9,13 @@ from tests.support.flows_chaos import deadly, deadly_at_once, kill_process, line
 from tests.support.outcomes import assert_all_completed_once, events_of, scalar, wait_for_all
 from tests.support.waiting import wait_until
 from workflows.errors import RunFailed
+
+
+@pytest.fixture
+def flows(flows):
+    """A lease that is short enough to wait for often."""
+    return flows.model_copy(update={"lease_seconds": 2.0, "max_lost_attempts": 2})
+
 
 POINTS = {  # how often the code of the step that is under way runs altogether, and how many attempts are lost
     "after_claim": (1, 1),
@@ -99,7 +108,7 @@ def test_a_run_started_in_the_callers_transaction_is_run_though_the_caller_dies_
         "    client.start(line, 1, 0.0, connection=connection)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    caller = start_process(["python", "-c", code], name="caller", settings=flows)
+    caller = start_process([sys.executable, "-c", code], name="caller", settings=flows)
     assert caller.wait(20) == -9
     assert scalar(client, "SELECT count(*) FROM workflow_runs") == 1
     start_worker(flows)

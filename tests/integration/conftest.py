@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.broker import Broker
 from tests.support.store import Store
 
 
@@ -13,3 +14,11 @@ def store(database_url: str) -> Iterator[Store]:
     wrong = [] if store.is_damaged else store.audit()
     store.close()
     assert wrong == []
+
+
+@pytest.fixture
+def broker(broker_url: str) -> Iterator[Broker]:
+    """The queues of the broker, which are empty at first."""
+    broker = Broker(broker_url)
+    yield broker
+    broker.close()

@@ -26,7 +26,7 @@ class Effects:
     """A file to which processes append lines; one write each, so that lines do not mix."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.path = file
         file.touch()
 
     @classmethod
@@ -37,14 +37,14 @@ class Effects:
         self.write(f"{context.idempotency_key} {context.attempt} {os.getpid()} {note}")
 
     def write(self, line: str) -> None:
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
             os.write(descriptor, f"{line}\n".encode())
         finally:
             os.close(descriptor)
 
     def all(self) -> list[Effect]:
-        parts = [line.split(" ", 3) for line in self._file.read_text().splitlines()]
+        parts = [line.split(" ", 3) for line in self.path.read_text().splitlines()]
         return [Effect(key=key, attempt=int(attempt), pid=int(pid), note=note) for key, attempt, pid, note in parts]
 
     def per_step(self) -> Counter[str]:

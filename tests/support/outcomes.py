@@ -8,6 +8,8 @@ from tests.support.waiting import wait_until
 from workflows.client import Client
 from workflows.errors import DatabaseUnavailable
 
+DUTY_SECONDS = 3.0  # lease of the reconciler's duty
+
 
 def scalar(client: Client, query: str, **parameters: Any) -> Any:
     """The one value that a query returns, once Postgres answers: many tests take it away."""
@@ -47,6 +49,13 @@ def redispatches(client: Client) -> int:
 def wait_for_all(client: Client, timeout: float) -> None:
     """Wait until no run is open."""
     wait_until(lambda: open_runs(client) == 0, timeout, "all runs end", interval=0.05)
+
+
+def let_reconcile(client: Client, seconds: float) -> None:
+    """Wait until the fleet has reconciled for so long: the duty's lease moves on with each pass."""
+    until = scalar(client, "SELECT now() + make_interval(secs => :seconds)", seconds=seconds + DUTY_SECONDS)
+    kept = "SELECT count(*) FROM workflow_leases WHERE name LIKE 'duty:%' AND expires_at > :until"
+    wait_until(lambda: scalar(client, kept, until=until), 3 * seconds + 10, "the fleet reconciles", interval=0.2)
 
 
 def assert_all_completed_once(client: Client) -> None:

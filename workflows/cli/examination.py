@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -51,32 +52,37 @@ def found_packages(path: Sequence[str]) -> dict[str, Path | None]:
 def _with_settings(settings: Settings) -> Iterator[Check]:
     imports, catalog = _imports(settings)
     yield imports
-    reachable, database = _database(settings)
-    yield reachable
-    migrated = _schema(database)
-    yield migrated
-    reached, app = _broker(settings)
-    yield reached
+    with ExitStack() as opened:
+        reachable, database = _database(settings)
+        yield reachable
+        migrated = _schema(database)
+        yield migrated
+        leasing: Collection[str] = ()
+        waiting = checks.skipped("waiting", "the schema")
+        if database is not None:
+            opened.callback(database.close)
+            if migrated.status is CheckStatus.OK:
+                leases = LeaseStore(database)
+                leasing = [worker.name for worker in leases.live_workers()]
+                waiting = checks.check_waiting(leases.oldest_ready())
+        reached, app = _broker(settings)
+        yield reached
+        if app is None:
+            yield from (checks.skipped(name, "the broker") for name in ("workers", "queues"))
+        else:
+            opened.callback(app.close)
+            yield from _fleet(broker.consumers(app), leasing, checks.queues_needed(catalog, settings.queue))
+        yield waiting
 
-    leasing: Collection[str] = ()
-    waiting = checks.skipped("waiting", "the schema")
-    if database is not None and migrated.status is CheckStatus.OK:
-        leases = LeaseStore(database)
-        leasing = [worker.name for worker in leases.live_workers()]
-        waiting = checks.check_waiting(leases.oldest_ready())
-    if app is None:
-        yield checks.skipped("workers", "the broker")
-        yield checks.skipped("queues", "the broker")
+
+def _fleet(
+    consumers: Mapping[str, Collection[str]], leasing: Collection[str], needed: Mapping[str, Collection[str]]
+) -> Iterator[Check]:
+    yield checks.check_workers(consumers, leasing)
+    if consumers:
+        yield checks.check_queues(needed, {queue for queues in consumers.values() for queue in queues})
     else:
-        queues = broker.consumers(app)
-        yield checks.check_workers(queues, leasing)
-        needed = checks.queues_needed(catalog, settings.queue)
-        yield (
-            checks.check_queues(needed, frozenset().union(*queues.values()))
-            if queues
-            else checks.skipped("queues", "workers")
-        )
-    yield waiting
+        yield checks.skipped("queues", "a worker")
 
 
 def _imports(settings: Settings) -> tuple[Check, Catalog]:

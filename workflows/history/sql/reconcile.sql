@@ -4,7 +4,8 @@
 -- nobody could renew one. One row per attempt lost.
 WITH expired AS (
     SELECT task.run_id, task.position,
-           task.lost + 1 >= :max_lost OR coalesce(task.attempt >= task.max_attempts, false) AS gives_up
+           task.lost + 1 >= :max_lost OR coalesce(task.attempt >= task.max_attempts, false) AS gives_up,
+           nextval('workflow_event_sequence') AS sequence -- here, so that the loss comes before the failure
     FROM workflow_tasks AS task
     LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
     WHERE task.status = 'running' AND coalesce(lease.expires_at < now(), true)
@@ -23,10 +24,10 @@ WITH expired AS (
     FROM expired
     WHERE task.run_id = expired.run_id AND task.position = expired.position
     RETURNING task.run_id, task.position, task.name, task.step, task.attempt, task.lost, task.lease, task.status,
-              task.outcome
+              task.outcome, expired.sequence
 ), lost_events AS (
-    INSERT INTO workflow_events (run_id, type, position, attempt, data)
-    SELECT run_id, 'StepLost', position, attempt, json_build_object('worker', lease) FROM lost
+    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
+    SELECT run_id, sequence, 'StepLost', position, attempt, json_build_object('worker', lease) FROM lost
 ), failed_events AS (
     INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
     SELECT run_id, outcome, 'StepFailed', position, attempt, json_build_object(

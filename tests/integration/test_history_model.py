@@ -1,0 +1,200 @@
+"""The history against a small model of itself: whatever workers do, in whatever order, both say the same."""
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+
+from tests.support.graphs import IRREGULAR, graph_of, graphs
+from tests.support.store import ALIVE, DEAD, Store
+from workflows.audit import Audit
+from workflows.graph import Graph
+from workflows.history.attempts import Attempt
+
+MAX_LOST = 2
+GOES_ON = ("pending", "running")
+TERMINAL = ("completed", "failed")
+
+
+@dataclass
+class ModelStep:
+    remaining: int
+    status: str
+    attempt: int = 0
+    lost: int = 0
+    lease: str = ""
+    result: str = ""
+
+
+@dataclass
+class ModelRun:
+    """A run as it ought to be."""
+
+    id: UUID
+    graph: Graph
+    status: str = "pending"
+    steps: list[ModelStep] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps = [ModelStep(len(parents), "pending" if parents else "ready") for parents in self.graph.parents]
+
+    def claim(self, position: int, lease: str) -> bool:
+        step = self.steps[position]
+        if step.status != "ready" or self.status not in GOES_ON:
+            return False
+        step.status, step.attempt, step.lease = "running", step.attempt + 1, lease
+        self.status = "running"
+        return True
+
+    def complete(self, attempt: Attempt, result: str, next_step: int | None) -> tuple[list[int], bool] | None:
+        step = self.steps[attempt.position]
+        if step.status != "running" or step.attempt != attempt.attempt:
+            return None
+        step.status, step.result = "completed", result
+        freed = []
+        for child in self.graph.dependents[attempt.position]:
+            self.steps[child].remaining -= 1
+            if self.steps[child].remaining == 0:
+                self.steps[child].status = "ready"
+                freed.append(child)
+        carried = next_step in freed and self.claim(next_step, attempt.lease)
+        if self.status == "running" and all(self.steps[sink].status == "completed" for sink in self.graph.sinks):
+            self.status = "completed"
+        return [child for child in freed if not carried or child != next_step], carried
+
+    def fail(self, attempt: Attempt) -> bool | None:
+        step = self.steps[attempt.position]
+        if step.status != "running" or step.attempt != attempt.attempt:
+            return None
+        step.status = "failed"
+        return self._end()
+
+    def lose(self) -> list[int]:
+        lost = [i for i, step in enumerate(self.steps) if step.status == "running" and step.lease == DEAD]
+        for position in lost:
+            step, limit = self.steps[position], self.graph.nodes[position].max_attempts
+            step.lost += 1
+            gives_up = step.lost >= MAX_LOST or (limit is not None and step.attempt >= limit)
+            step.status = "failed" if gives_up else "ready"
+            if gives_up:
+                self._end()
+        return lost
+
+    def _end(self) -> bool:
+        ends = self.status in GOES_ON
+        self.status = "failed" if ends else self.status
+        return ends
+
+
+class Workers(RuleBasedStateMachine):
+    """What any number of workers, living, dead and superseded, do to a few runs."""
+
+    store: Store
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[ModelRun] = []
+        self.ended: dict[tuple[int, int | None], str] = {}
+
+    runs_started = Bundle("runs_started")
+    attempts = Bundle("attempts")  # none is ever taken out: superseded ones come back as zombies
+
+    @rule(
+        target=runs_started,
+        graph=graphs(6) | st.just(graph_of(IRREGULAR)) | st.just(graph_of(IRREGULAR, max_attempts=1)),
+    )
+    def start(self, graph: Graph) -> ModelRun:
+        run = ModelRun(self.store.start(graph, '{"n": 1}'), graph)
+        self.runs.append(run)
+        return run
+
+    @rule(target=attempts, run=runs_started, data=st.data(), lease=st.sampled_from([ALIVE, ALIVE, DEAD]))
+    def deliver(self, run: ModelRun, data: st.DataObject, lease: str):
+        """A message arrives; perhaps for a step that is taken, done or not free yet."""
+        position = data.draw(st.integers(0, len(run.graph.nodes) - 1))
+        claim = self.store.attempts.claim(
+            run.id, position, run.graph.nodes[position].name, lease, run.graph.parents[position]
+        )
+        assert (claim is not None) == run.claim(position, lease)
+        if claim is None:
+            return multiple()
+        assert claim.attempt.attempt == run.steps[position].attempt
+        assert claim.run_input == '{"n": 1}'
+        assert claim.results == {parent: run.steps[parent].result for parent in run.graph.parents[position]}
+        return claim.attempt
+
+    @rule(target=attempts, attempt=attempts, data=st.data())
+    def complete(self, attempt: Attempt, data: st.DataObject):
+        run = self._run_of(attempt)
+        children = run.graph.dependents[attempt.position]
+        carried = data.draw(st.sampled_from(children)) if children and data.draw(st.booleans()) else None
+        result = f'"{attempt.name} {attempt.attempt}"'
+        completion = self.store.complete(
+            attempt, result, next_step=None if carried is None else run.graph.nodes[carried].name
+        )
+        expected = run.complete(attempt, result, carried)
+        if expected is None:
+            assert completion is None
+            return multiple()
+        assert completion is not None
+        assert (list(completion.ready), completion.next is not None) == expected
+        assert completion.run_ended == (run.status == "completed")
+        assert completion.goes_on or run.status == "failed"
+        return completion.next if completion.next is not None else multiple()
+
+    @rule(attempt=attempts)
+    def fail(self, attempt: Attempt) -> None:
+        assert self.store.fail(attempt) == self._run_of(attempt).fail(attempt)
+
+    @rule()
+    def lose_what_dead_workers_hold(self) -> None:
+        mine = {run.id for run in self.runs}  # earlier examples have left theirs in the same database
+        lost = [(found.run_id, found.position) for found in self.store.lose(MAX_LOST) if found.run_id in mine]
+        assert sorted(lost) == sorted((run.id, position) for run in self.runs for position in run.lose())
+
+    @rule(attempt=attempts)
+    def ask_whether_it_landed(self, attempt: Attempt) -> None:
+        step = self._run_of(attempt).steps[attempt.position]
+        landed = self.store.attempts.landed(attempt, None) is not None
+        assert landed == (step.status in TERMINAL and step.attempt == attempt.attempt)
+
+    @invariant()
+    def the_tables_say_what_the_model_says(self) -> None:
+        for run in self.runs:
+            found, tasks = self.store.reader.projections(run.id)
+            assert found.status == run.status
+            assert [(task.status, task.remaining, task.attempt, task.lost) for task in tasks] == [
+                (step.status, step.remaining, step.attempt, step.lost) for step in run.steps
+            ]
+
+    @invariant()
+    def what_has_ended_stays_as_it_ended(self) -> None:
+        for number, run in enumerate(self.runs):
+            found = {None: run.status, **{i: step.status for i, step in enumerate(run.steps)}}
+            for what, status in found.items():
+                if (number, what) in self.ended:
+                    assert self.ended[number, what] == status
+                elif status in TERMINAL:
+                    self.ended[number, what] = status
+
+    def teardown(self) -> None:
+        audit = Audit(self.store.reader, self.store.runs)
+        assert [wrong for _, wrong in audit.audit(run.id for run in self.runs) if wrong] == []
+
+    def _run_of(self, attempt: Attempt) -> ModelRun:
+        return next(run for run in self.runs if run.id == attempt.run_id)
+
+
+def test_whatever_workers_do_the_history_agrees_with_a_model_of_it(store):
+    machine = type("WorkersOnAStore", (Workers,), {"store": store})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=60,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )

@@ -1,0 +1,181 @@
+"""Leases: which processes live, and who has a duty."""
+
+from datetime import timedelta
+
+from tests.support.graphs import chain_of, graph_of
+from tests.support.store import ALIVE, DEAD, WORKER
+from workflows.history.leases import lease_name, process_of
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_a_lease_is_named_for_its_process_and_told_from_an_earlier_one_of_the_same_pid():
+    name = lease_name("celery@host:2", 4711, "a1b2")
+    assert name == "process:celery@host:2:4711:a1b2"
+    assert name != lease_name("celery@host:2", 4711, "c3d4")
+    assert process_of(name) == "celery@host:2:4711"
+
+
+def test_a_worker_lives_while_it_renews(store):
+    store.leases.renew(["process:b@x:1:0", "process:b@x:2:0"], worker="b@x", lease=MINUTE)
+    assert [(worker.name, worker.processes) for worker in store.leases.live_workers()] == [("b@x", 2), (WORKER, 1)]
+    store.leases.renew(["process:b@x:1:0"], worker="b@x", lease=timedelta(0))
+    assert [(worker.name, worker.processes) for worker in store.leases.live_workers()] == [("b@x", 1), (WORKER, 1)]
+    store.leases.expire(["process:b@x:2:0", ALIVE])
+    assert store.leases.live_workers() == []
+
+
+def test_renewing_makes_a_lease_longer_and_says_what_its_holder_holds(store):
+    store.leases.renew([ALIVE, DEAD], worker=WORKER, lease=2 * MINUTE, holder=ALIVE, held=["run.a", "run.b"])
+    rows = {
+        name: store.row(
+            "SELECT held, expires_at - now() AS left_over FROM workflow_leases WHERE name = :name", name=name
+        )
+        for name in (ALIVE, DEAD)
+    }
+    assert (rows[ALIVE].held, rows[DEAD].held) == (["run.a", "run.b"], [])
+    assert all(MINUTE < row.left_over <= 2 * MINUTE for row in rows.values())
+    store.leases.expire([ALIVE])
+    assert store.row("SELECT held FROM workflow_leases WHERE name = :name", name=ALIVE).held == []
+
+
+def test_a_duty_is_had_by_one_worker_until_it_stops_renewing(store):
+    assert store.leases.take_duty("duty:reconciler", worker="a", lease=MINUTE)
+    assert not store.leases.take_duty("duty:reconciler", worker="b", lease=MINUTE)
+    assert store.leases.take_duty("duty:reconciler", worker="a", lease=timedelta(0))
+    assert store.leases.take_duty("duty:reconciler", worker="b", lease=MINUTE)
+    assert not store.leases.take_duty("duty:reconciler", worker="a", lease=MINUTE)
+    assert store.leases.take_duty("duty:other", worker="a", lease=MINUTE)
+
+
+def test_of_many_that_want_a_duty_at_once_one_gets_it(store):
+    for duty in "abc":
+        calls = [lambda i=i, duty=duty: store.leases.take_duty(duty, worker=f"w{i}", lease=MINUTE) for i in range(8)]
+        assert sum(store.at_once(calls)) == 1
+
+
+def test_a_duty_is_not_a_worker(store):
+    store.leases.take_duty("duty:reconciler", worker="a", lease=MINUTE)
+    assert [worker.name for worker in store.leases.live_workers()] == [WORKER]
+
+
+def test_old_leases_are_forgotten_unless_a_step_still_names_them(store):
+    run_id = store.start(chain_of(1))
+    store.take(run_id, "s0", lease="process:gone:1:0")
+    for name in ("process:gone:1:0", "process:gone:2:0", "process:late:3:0"):
+        store.leases.renew([name], worker="gone", lease=timedelta(0))
+    store.execute("UPDATE workflow_leases SET expires_at = now() - interval '2 hours' WHERE worker = 'gone'")
+    store.leases.renew(["process:late:3:0"], worker="gone", lease=timedelta(0))
+    store.leases.drop_old()
+    left = store.row("SELECT array_agg(name ORDER BY name) AS names FROM workflow_leases").names
+    assert left == [ALIVE, "process:gone:1:0", "process:late:3:0"]
+
+
+def test_the_oldest_ready_step_tells_how_long_work_has_waited(store):
+    assert store.leases.oldest_ready() is None
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    store.execute("UPDATE workflow_tasks SET dispatched_at = now() - interval '1 minute' WHERE name = 'b'")
+    assert MINUTE <= store.leases.oldest_ready() < 2 * MINUTE
+    store.take(run_id, "b")
+    assert store.leases.oldest_ready() < MINUTE
+    store.fail(store.take(run_id, "a"))
+    assert store.leases.oldest_ready() is None
+
+
+def test_a_step_that_runs_with_a_living_lease_is_not_lost(store):
+    run_id = store.start(chain_of(1))
+    store.take(run_id, "s0")
+    assert store.lose() == []
+
+
+def test_a_step_whose_lease_expired_is_ready_again_and_says_so(store):
+    run_id = store.start(chain_of(1))
+    store.take(run_id, "s0")
+    store.leases.expire([ALIVE])
+    [lost] = store.lose()
+    assert (lost.run_id, lost.name, lost.attempt, lost.lease, lost.failed, lost.goes_on) == (
+        run_id, "s0", 1, ALIVE, False, True,
+    )  # fmt: skip
+    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1", "StepLost s0 1"]
+    assert store.statuses(run_id) == {"s0": "ready"}
+    assert store.take(run_id, "s0").attempt == 2
+
+
+def test_a_step_whose_process_has_no_lease_at_all_is_lost(store):
+    run_id = store.start(chain_of(1))
+    store.take(run_id, "s0", lease=DEAD)
+    assert len(store.lose()) == 1
+
+
+def test_a_step_that_kills_its_worker_every_time_fails_with_that_reason(store):
+    """FIELD_FAILURES 8: it does not loop forever."""
+    run_id = store.start(chain_of(2))
+    for attempt in (1, 2, 3):
+        assert store.take(run_id, "s0", lease=DEAD).attempt == attempt
+        [lost] = store.lose(max_lost=3)
+        assert lost.failed == (attempt == 3)
+    view = store.reader.run(run_id)
+    assert (view.status, view.error.type, view.error.step) == ("failed", "WorkerLost", "s0")
+    assert view.error.message == "The worker that ran attempt 3 of step 's0' was lost (3 of at most 3)."
+    assert store.history(run_id)[-3:] == ["StepLost s0 3", "StepFailed s0 3", "RunFailed"]
+
+
+def test_a_step_that_may_be_tried_once_fails_when_its_first_attempt_is_lost(store):
+    run_id = store.start(chain_of(1, max_attempts=1))
+    store.take(run_id, "s0", lease=DEAD)
+    [lost] = store.lose(max_lost=3)
+    assert lost.failed
+    assert store.statuses(run_id) == {"s0": "failed"}
+
+
+def test_steps_of_one_run_that_give_up_together_fail_it_once(store):
+    run_id = store.start(graph_of({name: [] for name in "abc"}, max_attempts=1))
+    for name in "abc":
+        store.take(run_id, name, lease=DEAD)
+    assert len(store.lose()) == 3
+    assert store.history(run_id).count("RunFailed") == 1
+    assert store.reader.run(run_id).error.type == "WorkerLost"
+
+
+def test_a_step_that_is_lost_after_its_run_failed_does_not_go_on(store):
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    failing, sibling = store.take(run_id, "a"), store.take(run_id, "b", lease=DEAD)
+    store.fail(failing)
+    [lost] = store.lose()
+    assert (lost.goes_on, lost.failed) == (False, False)
+    assert store.claim(run_id, "b") is None
+    assert store.complete(sibling) is None
+
+
+def test_nothing_is_lost_while_postgres_has_been_up_for_less_than_a_lease(store):
+    """FIELD_FAILURES 23: nobody could renew a lease while it was down."""
+    run_id = store.start(chain_of(1))
+    store.take(run_id, "s0", lease=DEAD)
+    assert store.lose(lease_seconds=1_000_000) == []
+    assert len(store.lose(lease_seconds=0)) == 1
+
+
+def test_reconcilers_at_once_lose_each_attempt_once(store):
+    runs = [store.start(graph_of({name: [] for name in "abcdef"})) for _ in range(5)]
+    for run_id in runs:
+        for name in "abcdef":
+            store.take(run_id, name, lease=DEAD)
+    found = store.at_once([lambda: store.lose(batch=10)] * 4)
+    assert sum(map(len, found)) + len(store.lose()) == 30
+    for run_id in runs:
+        assert sorted(store.history(run_id)[7:]) == [f"StepLost {name} 1" for name in "abcdef"]
+
+
+def test_an_attempt_that_completes_while_it_is_lost_is_one_or_the_other(store):
+    for _ in range(10):
+        run_id = store.start(chain_of(1))
+        attempt = store.take(run_id, "s0", lease=DEAD)
+        completion, lost = store.at_once([lambda a=attempt: store.complete(a), store.lose])
+        assert (completion is None) == (len(lost) == 1)
+
+
+def test_no_more_than_a_batch_is_lost_at_once(store):
+    run_id = store.start(graph_of({name: [] for name in "abcde"}))
+    for name in "abcde":
+        store.take(run_id, name, lease=DEAD)
+    assert [len(store.lose(batch=2)) for _ in range(4)] == [2, 2, 1, 0]

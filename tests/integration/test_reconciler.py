@@ -1,0 +1,457 @@
+"""The reconciler: what is lost comes back, what only waits is left alone."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+import redis
+from celery import Celery
+from pydantic import SecretStr
+
+from tests.support.broker import Broker, body_of
+from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
+from tests.support.store import ALIVE, DEAD, WORKER, Store
+from worker.queues import queues_of
+from worker.reconciler import BLIND_WAIT, SETTLE, STALLED_EVERY_SECONDS, Reconciled, Reconciler
+from workflows.errors import DatabaseUnavailable
+from workflows.graph import Graph
+from workflows.history.database import Database
+from workflows.history.reconciling import ReconcilerStore
+from workflows.ids import task_id
+from workflows.publisher import Publisher, publishing_app
+from workflows.settings import Settings
+from workflows.wakeup import Wakeups
+
+NOTHING = Reconciled()
+MINUTES = timedelta(minutes=10)  # long enough for a message to be given up, if time alone decided
+
+
+class Fleet:
+    """A broker, a history, and a reconciler whose clock the test sets: passes are made without waiting."""
+
+    def __init__(self, store: Store, broker: Broker, app: Celery, settings: Settings) -> None:
+        self.store = store
+        self.broker = broker
+        self.app = app
+        self.settings = settings
+        self.publisher = Publisher(app)
+        self.reconciler = self.make_reconciler()
+
+    def make_reconciler(self, *, blind: bool = False, **settings: float) -> Reconciler:
+        # Postgres has been up for less than a lease of the default length when the tests begin.
+        chosen = {"lease_seconds": 1.0, **settings}
+        return Reconciler(
+            store=ReconcilerStore(self.store.database),
+            runs=self.store.runs,
+            publisher=self.publisher,
+            queues=None if blind else queues_of(self.app),
+            wakeups=Wakeups(None),
+            settings=self.settings.model_copy(update=chosen),
+        )
+
+    def start(self, graph: Graph, *, publish: bool = True) -> UUID:
+        run_id = self.store.start(graph)
+        if publish:
+            assert self.publisher.dispatch(graph, run_id, frozenset())
+        return run_id
+
+    def make_older(self, run_id: UUID, *names: str) -> None:
+        """Let steps have been ready for a minute longer than they have."""
+        self.store.execute(
+            "UPDATE workflow_tasks SET ready_at = ready_at - interval '1 minute',"
+            " dispatched_at = dispatched_at - interval '1 minute' WHERE run_id = :run AND name = ANY (:names)",
+            run=run_id,
+            names=list(names),
+        )
+
+    def look_twice(self, after: timedelta = timedelta(seconds=2)) -> Reconciled:
+        """Let a new reconciler make two passes, as far apart as it takes to be sure; return what the second did."""
+        reconciler = self.make_reconciler()
+        now = self.store.reconciling.now()
+        first = reconciler.run_once(now + after)
+        assert first.redispatched == 0
+        return reconciler.run_once(now + after + SETTLE)
+
+
+@pytest.fixture
+def fleet(store: Store, broker: Broker, settings: Settings) -> Iterator[Fleet]:
+    with closing(publishing_app(settings)) as app:
+        yield Fleet(store, broker, app, settings)
+
+
+# --- messages that are lost, and those that are not
+
+
+def test_nothing_is_done_where_there_is_nothing_to_do(fleet):
+    assert fleet.look_twice() == NOTHING
+    assert not NOTHING
+
+
+def test_a_lost_message_is_sent_again(fleet):
+    """FIELD_FAILURES 9: the broker is a hint."""
+    run_id = fleet.start(chain_of(3))
+    message = fleet.broker.take()
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    [again] = fleet.broker.messages()
+    assert again["headers"]["id"] == message["headers"]["id"] == task_id(run_id, "s0")
+    assert body_of(again) == body_of(message)
+    assert fleet.store.task(run_id, "s0").dispatches == 1
+
+
+def test_a_message_that_was_never_sent_is_sent(fleet):
+    """A process died between commit and publish, Redis was down, or the run started in the caller's transaction."""
+    fleet.start(graph_of(IRREGULAR), publish=False)
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    assert fleet.broker.steps() == ["prepare"]
+
+
+def test_a_message_that_waits_in_its_queue_is_left_alone_however_long_it_takes(fleet):
+    fleet.start(fan_of(3, join=True))
+    fleet.start(graph_of({"a": [], "b": [], "c": []}))
+    assert fleet.look_twice(MINUTES) == NOTHING
+    assert fleet.look_twice(2 * MINUTES) == NOTHING
+    assert fleet.broker.queues() == {"celery": 4}
+
+
+def test_the_one_lost_message_among_many_that_wait_is_found(fleet):
+    run_id = fleet.start(graph_of({name: [] for name in "abcde"}))
+    fleet.make_older(run_id, "a")
+    fleet.broker.take()
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    assert fleet.broker.steps() == ["b", "c", "d", "e", "a"]
+
+
+def test_backlog_too_long_to_read_is_not_doubled(fleet, monkeypatch):
+    """Of the steps that are older than the next message none can wait any more; of the others nothing is known."""
+    monkeypatch.setattr("worker.queues._SHORT", 5)
+    graph = graph_of({f"s{i}": [] for i in range(50)})
+    run_id = fleet.start(graph)
+    assert fleet.look_twice(MINUTES) == NOTHING
+    fleet.broker.take()
+    fleet.make_older(run_id, "s0")
+    assert fleet.look_twice(2 * MINUTES) == Reconciled(redispatched=1)
+    assert fleet.broker.queues() == {"celery": 50}
+
+
+def test_backlog_whose_first_thousand_messages_are_of_steps_that_are_done_is_not_doubled(fleet):
+    fleet.start(chain_of(1))
+    other = {"headers": {"id": "d638c521-554d-33d8-8870-89d2d25f2327"}}
+    fleet.broker.redis.rpush("celery", *[str(other).replace("'", '"')] * 1_200)
+    assert fleet.look_twice(MINUTES) == NOTHING
+
+
+def test_a_message_that_was_just_taken_is_not_taken_for_lost(fleet):
+    """Between the queue and the list of what its worker holds there is a moment in which it is nowhere."""
+    fleet.start(chain_of(1))
+    now = fleet.store.reconciling.now() + MINUTES
+    assert fleet.reconciler.run_once(now) == NOTHING
+    fleet.broker.take()
+    assert fleet.reconciler.run_once(now + SETTLE) == NOTHING
+    assert fleet.reconciler.run_once(now + SETTLE + timedelta(seconds=1)) == NOTHING
+    assert fleet.reconciler.run_once(now + 2 * SETTLE + timedelta(seconds=1)) == Reconciled(redispatched=1)
+
+
+def test_a_step_that_was_just_freed_is_given_time_to_be_published(fleet):
+    fleet.start(chain_of(1), publish=False)
+    assert fleet.look_twice(timedelta(seconds=0.5)) == NOTHING
+    assert fleet.look_twice(timedelta(seconds=2)) == Reconciled(redispatched=1)
+
+
+def test_a_message_that_a_living_worker_holds_is_left_alone(fleet):
+    """It was prefetched: a worker took it from the queue and has not begun."""
+    run_id = fleet.start(chain_of(1))
+    fleet.broker.take()
+    held = [task_id(run_id, "s0")]
+    fleet.store.leases.renew([ALIVE], worker=WORKER, lease=MINUTES, holder=ALIVE, held=held)
+    assert fleet.look_twice(MINUTES) == NOTHING
+    assert fleet.broker.queues() == {}
+
+
+def test_a_message_that_was_prefetched_by_a_worker_that_died_is_sent_again(fleet):
+    """FIELD_FAILURES 9."""
+    run_id = fleet.start(graph_of({"a": [], "b": []}))
+    for _ in "ab":
+        fleet.broker.take()
+    held = [task_id(run_id, name) for name in "ab"]
+    fleet.store.leases.renew([DEAD], worker=WORKER, lease=timedelta(0), holder=DEAD, held=held)
+    assert fleet.look_twice() == Reconciled(redispatched=2)
+    assert sorted(fleet.broker.steps()) == ["a", "b"]
+
+
+def test_a_message_that_was_sent_again_is_not_sent_a_third_time_while_it_waits(fleet):
+    fleet.start(chain_of(1), publish=False)
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    assert fleet.look_twice(MINUTES) == NOTHING
+    assert fleet.broker.queues() == {"celery": 1}
+
+
+def test_a_message_that_is_lost_again_and_again_is_sent_again_and_again(fleet):
+    fleet.start(chain_of(1), publish=False)
+    for times in range(1, 5):
+        assert fleet.look_twice(times * MINUTES) == Reconciled(redispatched=1)
+        fleet.broker.flush()
+
+
+def test_a_flushed_redis_is_refilled(fleet):
+    runs = [fleet.start(graph_of(IRREGULAR)) for _ in range(20)]
+    for run_id in runs[:10]:
+        fleet.store.do(run_id, "prepare")
+        fleet.publisher.dispatch(graph_of(IRREGULAR), run_id, frozenset({0}))
+    fleet.broker.flush()
+    assert fleet.look_twice() == Reconciled(redispatched=10 + 3 * 10)
+    assert sorted(fleet.broker.steps()) == sorted(["prepare"] * 10 + ["a", "b", "c"] * 10)
+    fleet.broker.flush()
+    assert fleet.look_twice(MINUTES).redispatched == 40
+
+
+def test_a_part_of_a_chord_that_is_sent_again_leaves_the_body_to_whoever_is_last(fleet):
+    run_id = fleet.start(graph_of(IRREGULAR))
+    fleet.store.do(run_id, "prepare", "a")
+    fleet.broker.flush()
+    fleet.store.take(run_id, "c")
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    [message] = fleet.broker.messages()
+    assert (fleet.broker.steps(), body_of(message)[2]["chord"]) == (["b"], None)
+
+
+@pytest.mark.parametrize("priority", [0, 1, 3, 5, 9])
+def test_priorities_have_queues_of_their_own(fleet, priority):
+    fleet.start(chain_of(1))
+    fleet.start(chain_of(1, priority=priority, workflow="urgent"))
+    before = fleet.broker.queues()
+    assert fleet.look_twice(MINUTES) == NOTHING
+    fleet.broker.flush()
+    assert fleet.look_twice(2 * MINUTES) == Reconciled(redispatched=2)
+    assert fleet.broker.queues() == before
+
+
+def test_routed_steps_and_steps_with_queues_of_their_own_are_looked_for_there(fleet):
+    fleet.app.conf.task_routes = {"do_b": {"queue": "routed"}}
+    run_id = fleet.start(graph_of({"a": [], "b": []}))
+    fleet.start(chain_of(1, queue="own"))
+    assert fleet.look_twice(MINUTES) == NOTHING
+    fleet.broker.take("routed")
+    assert fleet.look_twice(2 * MINUTES) == Reconciled(redispatched=1)
+    assert fleet.broker.ids("routed") == [task_id(run_id, "b")]
+    assert fleet.broker.queues() == {"celery": 1, "routed": 1, "own": 1}
+
+
+@pytest.mark.parametrize(
+    "routing",
+    [{"task_routes": {"do_s0": {"queue": "routed", "priority": 6}}}, {"task_default_priority": 5}],
+    ids=["by-route", "by-default"],
+)
+def test_a_priority_that_the_app_gives_is_looked_for_in_its_queue(fleet, routing):
+    fleet.app.conf.update(routing)
+    fleet.start(chain_of(1))
+    before = fleet.broker.queues()
+    assert fleet.look_twice(MINUTES) == NOTHING
+    assert fleet.broker.queues() == before
+
+
+def test_steps_of_a_run_that_failed_are_not_sent_again(fleet):
+    run_id = fleet.start(graph_of({"a": [], "b": []}))
+    fleet.store.fail(fleet.store.take(run_id, "a"))
+    fleet.broker.flush()
+    assert fleet.look_twice(MINUTES) == NOTHING
+
+
+def test_steps_that_became_ready_after_their_run_had_failed_are_put_out_of_the_way(fleet):
+    run_id = fleet.start(graph_of({"a": [], "b": [], "after-b": ["b"]}))
+    failing, sibling = fleet.store.take(run_id, "a"), fleet.store.take(run_id, "b")
+    fleet.store.fail(failing)
+    fleet.store.complete(sibling)
+    fleet.broker.flush()
+    assert fleet.look_twice(MINUTES) == NOTHING
+    assert fleet.store.task(run_id, "after-b").dispatched_at is None
+
+
+def test_more_lost_messages_than_a_batch_holds_are_sent_without_waiting_for_the_first_to_be_done(fleet, monkeypatch):
+    monkeypatch.setattr("worker.reconciler.BATCH", 4)
+    fleet.start(graph_of({f"s{i}": [] for i in range(10)}), publish=False)
+    fleet.store.execute("UPDATE workflow_tasks SET step = 'same'")
+    now = fleet.store.reconciling.now() + timedelta(seconds=2)
+    passes = [fleet.reconciler.run_once(now + i * SETTLE).redispatched for i in range(5)]
+    assert sum(passes) == 10
+
+
+# --- the broker is away, or cannot be looked into
+
+
+def test_a_broker_that_is_down_loses_nothing(fleet):
+    fleet.start(chain_of(1), publish=False)
+    nowhere = fleet.settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")})
+    with closing(publishing_app(nowhere)) as app:
+        assert Fleet(fleet.store, fleet.broker, app, nowhere).look_twice(MINUTES) == NOTHING
+    assert fleet.look_twice(MINUTES) == Reconciled(redispatched=1)
+
+
+def test_after_a_redis_that_did_not_answer_the_reconciler_makes_sure_anew(fleet, monkeypatch):
+    fleet.start(chain_of(1), publish=False)
+    now = fleet.store.reconciling.now() + MINUTES
+    queues = fleet.reconciler._queues
+    assert fleet.reconciler.run_once(now) == NOTHING
+    monkeypatch.setattr(queues, "_client", redis.Redis(host="127.0.0.1", port=1))
+    assert fleet.reconciler.run_once(now + SETTLE) == NOTHING
+    monkeypatch.undo()
+    assert fleet.reconciler.run_once(now + 2 * SETTLE) == NOTHING
+    assert fleet.reconciler.run_once(now + 3 * SETTLE) == Reconciled(redispatched=1)
+
+
+def test_where_the_broker_cannot_be_looked_into_a_step_is_sent_again_less_and_less_often(fleet):
+    run_id = fleet.start(chain_of(1))
+    blind = fleet.make_reconciler(blind=True)
+    second = timedelta(seconds=1)
+    for doublings in (0, 1, 2, 3, 4, 5, 6, 6, 6):
+        due = fleet.store.task(run_id, "s0").dispatched_at + BLIND_WAIT * 2**doublings
+        assert blind.run_once(due - second) == NOTHING
+        assert blind.run_once(due + second) == Reconciled(redispatched=1)
+    assert fleet.broker.queues() == {"celery": 10}
+
+
+# --- workers that are lost
+
+
+def test_a_step_whose_worker_died_is_ready_again_and_sent(fleet):
+    run_id = fleet.start(chain_of(2))
+    fleet.broker.take()
+    fleet.store.take(run_id, "s0", lease=DEAD)
+    assert fleet.reconciler.run_once() == Reconciled(lost=1)
+    assert fleet.broker.steps() == ["s0"]
+    assert fleet.store.take(run_id, "s0").attempt == 2
+
+
+def test_a_step_that_lost_too_many_attempts_fails_with_its_run(fleet):
+    run_id = fleet.start(chain_of(2))
+    fleet.broker.flush()
+    for done in (Reconciled(lost=1), Reconciled(lost=1, failed=1)):
+        fleet.store.take(run_id, "s0", lease=DEAD)
+        assert fleet.make_reconciler(max_lost_attempts=2).run_once() == done
+    assert fleet.store.reader.run(run_id).error.type == "WorkerLost"
+    assert fleet.broker.queues() == {"celery": 1}
+
+
+def test_a_step_that_was_lost_after_its_run_failed_is_not_sent(fleet):
+    run_id = fleet.start(graph_of({"a": [], "b": []}))
+    fleet.broker.flush()
+    failing = fleet.store.take(run_id, "a")
+    fleet.store.take(run_id, "b", lease=DEAD)
+    fleet.store.fail(failing)
+    assert fleet.reconciler.run_once() == Reconciled(lost=1)
+    assert fleet.look_twice(MINUTES) == NOTHING
+    assert fleet.broker.queues() == {}
+
+
+def test_no_step_is_lost_while_its_worker_renews(fleet):
+    run_id = fleet.start(chain_of(1))
+    fleet.broker.take()
+    fleet.store.take(run_id, "s0")
+    assert fleet.look_twice(MINUTES) == NOTHING
+
+
+def test_no_step_is_lost_right_after_postgres_started(fleet):
+    """FIELD_FAILURES 23."""
+    run_id = fleet.start(chain_of(1))
+    fleet.broker.take()
+    fleet.store.take(run_id, "s0", lease=DEAD)
+    assert fleet.make_reconciler(lease_seconds=1_000_000).run_once() == NOTHING
+
+
+# --- counts
+
+
+def test_a_run_that_stalls_on_a_wrong_count_is_counted_again(fleet):
+    """FIELD_FAILURES 1: whatever made the count wrong, the chord's body runs."""
+    run_id = fleet.start(fan_of(3, join=True))
+    fleet.store.execute("UPDATE workflow_tasks SET remaining = remaining + 1 WHERE name = 'join'")
+    fleet.store.do(run_id, "first", "s0", "s1", "s2")
+    fleet.broker.flush()
+    assert fleet.store.statuses(run_id)["join"] == "pending"
+    assert fleet.reconciler.run_once() == Reconciled(recounted=1)
+    assert fleet.store.statuses(run_id)["join"] == "ready"
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    assert fleet.broker.steps() == ["join"]
+    fleet.store.do(run_id, "join")
+    assert fleet.store.runs.status(run_id) == "completed"
+
+
+def test_stalled_runs_are_looked_for_now_and_then(fleet, monkeypatch):
+    clock = 1_000_000.0
+    monkeypatch.setattr("worker.reconciler.time.monotonic", lambda: clock)
+    fleet.reconciler.run_once()
+    run_id = fleet.start(chain_of(2))
+    fleet.store.execute("UPDATE workflow_tasks SET remaining = 2 WHERE name = 's1'")
+    fleet.store.do(run_id, "s0")
+    fleet.broker.flush()
+    assert fleet.reconciler.run_once() == NOTHING
+    clock += STALLED_EVERY_SECONDS + 1
+    assert fleet.reconciler.run_once() == Reconciled(recounted=1)
+
+
+# --- more than one reconciler, and a database that is away
+
+
+def test_two_reconcilers_at_once_send_each_step_once(fleet):
+    for _ in range(5):
+        fleet.start(fan_of(4, join=True), publish=False)
+        fleet.start(graph_of({name: [] for name in "abcd"}), publish=False)
+    fleet.store.execute("UPDATE workflow_tasks SET dispatched_at = dispatched_at - interval '1 minute'")
+    reconcilers = [fleet.make_reconciler() for _ in range(3)]
+    now = fleet.store.reconciling.now()
+    for reconciler in reconcilers:
+        assert reconciler.run_once(now - SETTLE) == NOTHING
+    done = fleet.store.at_once([lambda r=reconciler: r.run_once(now) for reconciler in reconcilers])
+    assert sum(found.redispatched for found in done) == 25
+    assert len(set(fleet.broker.ids())) == len(fleet.broker.ids()) == 25
+
+
+def test_two_reconcilers_at_once_lose_each_attempt_once(fleet):
+    runs = [fleet.start(chain_of(1)) for _ in range(10)]
+    fleet.broker.flush()
+    for run_id in runs:
+        fleet.store.take(run_id, "s0", lease=DEAD)
+    reconcilers = [fleet.make_reconciler() for _ in range(3)]
+    done = fleet.store.at_once([reconciler.run_once for reconciler in reconcilers])
+    assert sum(found.lost for found in done) == 10
+    assert sorted(fleet.broker.ids()) == sorted(task_id(run_id, "s0") for run_id in runs)
+
+
+def test_reconcilers_beside_workers_that_go_on_do_no_harm(fleet):
+    """The audit at the end of the test is what it is about."""
+    graph = graph_of(IRREGULAR)
+    runs = [fleet.start(graph) for _ in range(6)]
+
+    def work():
+        for run_id in runs:
+            fleet.store.do(run_id, *IRREGULAR)
+
+    def reconcile():
+        reconciler = fleet.make_reconciler()
+        now = fleet.store.reconciling.now()
+        return [reconciler.run_once(now + i * SETTLE) for i in range(10)]
+
+    fleet.store.at_once([work, reconcile, reconcile])
+    assert {fleet.store.runs.status(run_id) for run_id in runs} == {"completed"}
+
+
+def test_a_pass_without_a_database_is_an_error_and_the_next_begins_anew(fleet):
+    gone = Reconciler(
+        store=ReconcilerStore(Database("postgresql://u@127.0.0.1:1/nowhere")),
+        runs=fleet.store.runs,
+        publisher=fleet.publisher,
+        queues=None,
+        wakeups=Wakeups(None),
+        settings=fleet.settings,
+    )
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            gone.run_once()
+
+
+def test_what_a_pass_did_is_true_if_it_did_anything():
+    assert not Reconciled()
+    for field in ("lost", "redispatched", "recounted"):
+        assert replace(Reconciled(), **{field: 1})
