@@ -20,7 +20,11 @@ _REST_SECONDS = 5.0  # how long a Redis that did not answer is left alone
 
 
 def redis_address(broker_url: str) -> str | None:
-    """Return the address of the broker's Redis as redis-py reads it, or None if the broker is not Redis."""
+    """Return the address of the broker's Redis as redis-py reads it, or None if the broker is not Redis.
+
+    Of a list of brokers to fail over between, as Celery reads it, this is the first.
+    """
+    broker_url = broker_url.partition(";")[0]
     parts = urlsplit(broker_url)
     if parts.scheme in ("redis", "rediss"):
         return broker_url
