@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any, Protocol
 
 from celery import Celery
@@ -64,7 +63,8 @@ class PlainCelery:
 
     def close(self) -> None:
         """Close the connections."""
-        gc.collect()  # results of chords are cycles, and on their end they ask the result backend to forget them
+        # Results that are garbage only when Python exits would reconnect to a Redis that is gone, to unsubscribe.
+        self._app.backend.result_consumer.subscribed_to.clear()
         self._app.close()
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -21,13 +19,6 @@ _TIMEOUT_SECONDS = 2.0
 _LOOK_AT_A_TIME = 100
 _LOOK_AT_MOST = 1_000
 _SHORT = 5_000  # a queue of at most so many messages is searched whole
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueueKey:
-    """One list in Redis: a queue and a priority."""
-
-    name: str
 
 
 class RedisQueues:
@@ -50,32 +41,40 @@ class RedisQueues:
             retry=Retry(NoBackoff(), 0),
         )
 
-    def key(self, step: str, queue: str, priority: int) -> QueueKey:
-        """Return the list that a step's messages go to."""
-        if not queue:
-            routed = self._app.amqp.router.route({}, step).get("queue")
-            queue = routed.name if routed is not None else self._app.conf.task_default_queue
-        nearest = self._steps[max(0, bisect(self._steps, priority) - 1)]
-        return QueueKey(
-            name=f"{self._prefix}{queue}{self._separator}{nearest}" if nearest else f"{self._prefix}{queue}"
-        )
+    def queue_of(self, step: str, queue: str) -> str:
+        """Return the name of the queue that a step's messages go to; without one of its own, by the app's routes."""
+        if queue:
+            return queue
+        routed = self._app.amqp.router.route({}, step).get("queue")
+        return str(routed.name if routed is not None else self._app.conf.task_default_queue)
 
-    def next_tasks(self, key: QueueKey) -> Iterator[tuple[list[str], bool]]:
-        """Yield page after page the ids of the tasks that are next, and whether the queue ends there."""
+    def lists_of(self, queue: str) -> list[str]:
+        """Return the keys of a queue's lists, one for each priority. Which one a message got, its step cannot tell."""
+        return [
+            f"{self._prefix}{queue}{self._separator}{step}" if step else f"{self._prefix}{queue}"
+            for step in self._steps
+        ]
+
+    def next_tasks(self, key: str) -> Iterator[tuple[list[str], bool]]:
+        """Yield page after page the ids of the tasks that are next in a list, and whether it ends there."""
         for start in range(0, _LOOK_AT_MOST, _LOOK_AT_A_TIME):
-            found: Any = self._client.lrange(key.name, -(start + _LOOK_AT_A_TIME), -(start + 1))
+            found: Any = self._client.lrange(key, -(start + _LOOK_AT_A_TIME), -(start + 1))
             at_end = len(found) < _LOOK_AT_A_TIME
             yield [_task_id(message) for message in reversed(found)], at_end
             if at_end:
                 return
 
-    def waiting(self, key: QueueKey) -> Collection[str] | None:
+    def waiting(self, queue: str) -> Collection[str] | None:
         """Return the ids of all tasks in a queue, or None if it is too long to be worth it."""
-        length: Any = self._client.llen(key.name)
-        if length > _SHORT:
-            return None
-        messages: Any = self._client.lrange(key.name, 0, -1)
-        return {_task_id(message) for message in messages}
+        keys = self.lists_of(queue)
+        with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.llen(key)
+            if sum(pipeline.execute()) > _SHORT:
+                return None
+            for key in keys:
+                pipeline.lrange(key, 0, -1)
+            return {_task_id(message) for messages in pipeline.execute() for message in messages}
 
 
 def queues_of(app: Celery) -> RedisQueues | None:

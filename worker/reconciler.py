@@ -16,7 +16,7 @@ from uuid import UUID
 
 import redis
 
-from worker.queues import QueueKey, RedisQueues
+from worker.queues import RedisQueues
 from workflows.history.reconciling import ReadyGroup, ReconcilerStore, Unclaimed
 from workflows.history.runs import RunStore
 from workflows.ids import parse_task_id, task_id
@@ -78,7 +78,7 @@ class Reconciler:
         self._queues = queues
         self._wakeups = wakeups
         self._settings = settings
-        self._watermarks: dict[QueueKey, Watermark] = defaultdict(Watermark)
+        self._watermarks: dict[str, Watermark] = defaultdict(Watermark)
         self._next_stalled = 0.0
 
     def run_once(self, now: datetime | None = None) -> Reconciled:
@@ -147,28 +147,34 @@ class Reconciler:
                 for step in found
                 if step.dispatched_at < now - BLIND_WAIT * 2 ** min(step.dispatches, BLIND_DOUBLINGS)
             ]
-        key = self._queues.key(group.step, group.queue, group.priority)
+        queue = self._queues.queue_of(group.step, group.queue)
         try:
-            watermark = self._watermarks[key]
+            watermark = self._watermarks[queue]
             if watermark.looked_at != now:  # other groups of this pass may share the queue
-                watermark.note(now, self._oldest_in(key, now))
+                watermark.note(now, self._oldest_in(queue, now))
             settled = watermark.settled
             if settled is None:
                 return []
             found = self._store.unclaimed(group, settled - PUBLISH_SLACK, BATCH)
-            waiting = self._queues.waiting(key) if found else ()
+            waiting = self._queues.waiting(queue) if found else ()
         except redis.RedisError as error:
-            logger.debug("Queue %s cannot be looked into: %s", key.name, error)
+            logger.debug("Queue %s cannot be looked into: %s", queue, error)
             self._watermarks.clear()
             return []
         return [step for step in found if waiting is None or task_id(step.run_id, step.name) not in waiting]
 
-    def _oldest_in(self, key: QueueKey, now: datetime) -> datetime | None:
+    def _oldest_in(self, queue: str, now: datetime) -> datetime | None:
         """Return an instant such that what was dispatched earlier is not in the queue; None if that cannot be told.
 
-        Queues are served in order. So a step that was ready before the one whose message is next
-        is not waiting any more: its message was taken, or is lost.
+        The lists of a queue are served in order. So a step that was ready before the one whose message is next in
+        each of them is not waiting any more: its message was taken, or is lost.
         """
+        assert self._queues is not None
+        oldest = [self._oldest_in_list(key, now) for key in self._queues.lists_of(queue)]
+        known = [instant for instant in oldest if instant is not None]
+        return min(known) if len(known) == len(oldest) else None
+
+    def _oldest_in_list(self, key: str, now: datetime) -> datetime | None:
         assert self._queues is not None
         for ids, at_end in self._queues.next_tasks(key):
             ours = [parsed for parsed in map(parse_task_id, ids) if parsed is not None]

@@ -204,7 +204,9 @@ def test_the_last_sinks_that_complete_at_once_end_the_run_once(store):
         assert store.history(run_id).count("RunCompleted") == 1
 
 
-@pytest.mark.parametrize("text", ['"\\u0000"', '"\\ud800"', '"é ☃"', "[1.50000000000000000001, 1e400]", '{"a":1,"a":2}'])
+@pytest.mark.parametrize(
+    "text", ['"\\u0000"', '"\\ud800"', '"é ☃"', "[1.50000000000000000001, 1e400]", '{"a":1,"a":2}']
+)
 def test_a_result_is_handed_on_as_the_text_that_it_was(store, text):
     run_id = store.start(chain_of(2))
     store.complete(store.take(run_id, "s0"), text)

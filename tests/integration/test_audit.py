@@ -109,9 +109,7 @@ def test_a_run_pinned_to_another_graph_is_found(store):
 )
 def test_an_event_that_cannot_be_is_found(store, event, expected):
     run_id = under_way(store)
-    store.damage(
-        f"INSERT INTO workflow_events (run_id, type, position, attempt) VALUES (:run, {event})", run=run_id
-    )
+    store.damage(f"INSERT INTO workflow_events (run_id, type, position, attempt) VALUES (:run, {event})", run=run_id)
     [what] = found(store, run_id)
     assert expected in what
 

@@ -24,7 +24,12 @@ class Broker:
 
     def messages(self, queue: str = "celery") -> list[dict[str, Any]]:
         """The messages in a queue, the next one first."""
-        return [json.loads(message) for message in reversed(self.redis.lrange(queue, 0, -1))]
+        return [self.parse(message) for message in reversed(self.redis.lrange(queue, 0, -1))]
+
+    @staticmethod
+    def parse(message: bytes) -> dict[str, Any]:
+        """A message as data, without its body's encoding undone."""
+        return json.loads(message)
 
     def ids(self, queue: str = "celery") -> list[str]:
         """The ids of the tasks in a queue, the next one first."""
@@ -38,7 +43,7 @@ class Broker:
         """Take the next message, as a worker does; it is acknowledged at once."""
         message = self.redis.rpop(queue)
         assert message is not None, f"queue {queue} is empty"
-        return json.loads(message)
+        return self.parse(message)
 
     def queues(self) -> dict[str, int]:
         """How many messages each queue holds; empty ones are not there."""

@@ -49,7 +49,7 @@ class Effects:
 
     def per_step(self) -> Counter[str]:
         """How often the code of each step of each run was begun, by idempotency key."""
-        return Counter(effect.key for effect in self.all())
+        return Counter(effect.key for effect in self.all() if effect.attempt)
 
     def of(self, step: str) -> list[Effect]:
         return [effect for effect in self.all() if effect.step == step]

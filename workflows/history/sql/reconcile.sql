@@ -105,12 +105,18 @@ FROM over WHERE task.run_id = over.id AND task.position = over.position AND task
 -- name: mark_dispatched
 -- Note that steps are handed to Celery again. One row for each that is still as it was when it was
 -- found; the others were claimed meanwhile, or another reconciler has them.
+WITH unclaimed AS ( -- locked in one order, so that two reconcilers cannot deadlock
+    SELECT task.run_id, task.position
+    FROM unnest(CAST(:runs AS uuid[]), CAST(:positions AS integer[]), CAST(:seen AS timestamptz[]))
+        AS found (run_id, position, dispatched_at)
+    JOIN workflow_tasks AS task ON task.run_id = found.run_id AND task.position = found.position
+    WHERE task.status = 'ready' AND task.dispatched_at = found.dispatched_at
+    ORDER BY task.run_id, task.position
+    FOR UPDATE OF task
+)
 UPDATE workflow_tasks AS task
 SET dispatched_at = now(), dispatches = task.dispatches + 1
-FROM unnest(CAST(:runs AS uuid[]), CAST(:positions AS integer[]), CAST(:seen AS timestamptz[]))
-    AS found (run_id, position, dispatched_at)
-WHERE task.run_id = found.run_id AND task.position = found.position
-  AND task.status = 'ready' AND task.dispatched_at = found.dispatched_at
+FROM unclaimed WHERE task.run_id = unclaimed.run_id AND task.position = unclaimed.position
 RETURNING task.run_id, task.position
 
 -- name: earliest_ready
