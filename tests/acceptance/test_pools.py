@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.flows_chaos import fork, line, pooled, recording, recording_and_failing, refusing
-from tests.support.outcomes import assert_all_completed_once, events_of, scalar, wait_for_all
+from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, scalar, wait_for_all
 from workflows.errors import RunFailed
 
 POOLS = ["prefork", "threads", "solo"]
@@ -21,6 +21,7 @@ def test_steps_of_every_kind_run_in_every_pool(client, flows, effects, start_wor
     assert [run.result(30) for run, _, _ in runs] == [expected[flow](number) for _, number, flow in runs]
     assert scalar(client, "SELECT count(*) FROM effects") == 10
     assert set(effects.per_step().values()) == {1}
+    assert redispatches(client) == 0
     assert_all_completed_once(client)
     assert worker.stop() == 0
     assert "Traceback" not in worker.output

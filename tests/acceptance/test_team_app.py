@@ -25,8 +25,8 @@ def team(flows):
 
 @pytest.fixture
 def team_client(flows, team, client):
-    with Client(flows, celery=team) as client:
-        yield client
+    with Client(flows, celery=team) as routed:
+        yield routed
 
 
 @pytest.fixture

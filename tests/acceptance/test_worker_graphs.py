@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies
 
 from tests.support.flows_chaos import fork, irregular, mix
-from tests.support.outcomes import assert_all_completed_once, events_of, wait_for_all
+from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, wait_for_all
 from tests.support.waiting import wait_until
 from workflows import StepContext, Workflow, workflow
 from workflows.client import Client
@@ -45,6 +45,7 @@ def test_validate_starts_while_its_cousins_still_run(
     assert run.result(20) == 13
     assert_no_step_ran_before_its_parents(client, run)
     assert set(effects.per_step().values()) == {1}
+    assert redispatches(client) == 0  # it was the canvas that carried it on, not the reconciler
     assert_all_completed_once(client)
 
 
@@ -55,6 +56,7 @@ def test_the_body_of_every_chord_runs_whoever_completes_the_last_part(client, fl
     wait_for_all(client, 60)
     assert [run.result(1) for run in runs] == [3 * (number + 2) for number in range(200)]
     assert set(effects.per_step().values()) == {1}
+    assert redispatches(client) == 0  # it was the canvas that carried it on, not the reconciler
     assert_all_completed_once(client)
 
 
@@ -107,5 +109,5 @@ def test_random_graphs_give_what_the_functions_give(client, flows, effects, star
         assert len(ended) == len(parents)
 
     check()
-    assert events_of(client, "StepLost") == 0
+    assert events_of(client, "StepLost") == redispatches(client) == 0
     assert_all_completed_once(client)

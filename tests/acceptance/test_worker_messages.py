@@ -9,7 +9,7 @@ import redis
 
 from tests.support.flows_chaos import hold, holding, irregular, line
 from tests.support.flows_wide import CHAIN, FAN, chain, chain_of_long_names, fan, fan_of_long_names
-from tests.support.outcomes import assert_all_completed_once, events_of, wait_for_all
+from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, wait_for_all
 from tests.support.servers import redis_client
 from tests.support.waiting import wait_until
 from workflows.states import RunStatus
@@ -67,6 +67,7 @@ def test_no_message_grows_with_the_run(client, wide, start_worker, flow, expecte
         assert run.result(90) == expected
     assert len(sizes) >= steps
     assert max(sizes) <= LARGEST
+    assert redispatches(client) == 0
     assert_all_completed_once(client)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.flows_chaos import hold, holding, holding_once, line
+from tests.support.flows_chaos import hold_apart, holding_apart, holding_once, line
 from tests.support.outcomes import assert_all_completed_once, events_of, scalar, step_events
 from tests.support.waiting import wait_until
 
@@ -37,19 +37,23 @@ def test_a_zombie_cannot_commit_and_its_successor_stands(client, flows, effects,
     assert_all_completed_once(client)
 
 
-def test_a_worker_that_was_frozen_works_on_when_it_thaws(client, flows, effects, gate, start_worker):
+def test_a_zombie_that_ends_first_does_not_end_the_attempt_of_its_successor(client, flows, effects, gate, start_worker):
     zombie = start_worker(flows, concurrency=1)
-    run = client.start(holding, str(gate))
-    wait_until(lambda: effects.of(hold.name), message="the first attempt runs")
+    run = client.start(holding_apart, str(gate))
+    wait_until(lambda: effects.of(hold_apart.name), message="the first attempt runs")
     zombie.suspend()
     successor = start_worker(flows, concurrency=1)
-    wait_until(lambda: len(effects.of(hold.name)) == 2, 20, "the successor has the step")
+    wait_until(lambda: len(effects.of(hold_apart.name)) == 2, 20, "the successor runs")
+
+    gate.with_suffix(".1").touch()
     zombie.resume()
-    gate.touch()
+    zombie.wait_for_output("Attempt 1 of step hold_apart is superseded")
+    assert step_events(client, run.id, 0) == SUPERSEDED[:3]
+    gate.with_suffix(".2").touch()
     assert run.result(20) == 2
-    zombie.wait_for_output("is superseded")
+    assert step_events(client, run.id, 0) == SUPERSEDED
 
     successor.kill()
-    assert client.start(line, 1, 0.0).result(20) == 4
+    assert client.start(line, 1, 0.0).result(20) == 4  # the zombie, thawed, is a worker like any other
     assert events_of(client, "StepLost") == 1
     assert_all_completed_once(client)

@@ -125,7 +125,9 @@ def mute_broker() -> Iterator[str]:
         connection.close()
 
 
-def test_a_start_on_a_redis_that_never_answers_commits_within_2_seconds(client, flows, make_client, mute_broker, start_worker):
+def test_a_start_on_a_redis_that_never_answers_commits_within_2_seconds(
+    client, flows, make_client, mute_broker, start_worker
+):
     deaf = make_client(flows.model_copy(update={"broker_url": type(flows.broker_url)(mute_broker)}))
     runs = []
     for number in range(3):

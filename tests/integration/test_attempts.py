@@ -175,7 +175,7 @@ def test_chord_part_that_returns_twice_does_not_break_the_count(store):
     store.do(run_id, "b", "join")
 
 
-def test_completions_that_wait_for_the_same_steps_in_any_order_do_not_deadlock(store):
+def test_completions_that_wait_for_the_same_steps_in_any_order_do_not_deadlock(store, caplog):
     width = 6
     parents = {f"p{i}": [] for i in range(width)} | {f"c{i}": [f"p{j}" for j in range(width)] for i in range(width)}
     graph = graph_of(parents)
@@ -193,6 +193,7 @@ def test_completions_that_wait_for_the_same_steps_in_any_order_do_not_deadlock(s
             )
         completions = store.at_once(calls)
         assert sorted(len(completion.ready) for completion in completions) == [0] * (width - 1) + [width]
+    assert caplog.messages == []  # a deadlock would be waited through, with a warning
 
 
 def test_the_last_sinks_that_complete_at_once_end_the_run_once(store):
@@ -359,7 +360,7 @@ def test_claims_completions_and_failures_of_one_run_at_once_end_in_a_consistent_
         taken = [store.take(run_id, f"s{i}") for i in range(4)]
         calls = [lambda attempt=attempt: store.complete(attempt, next_step="join") for attempt in taken[:3]]
         calls += [lambda attempt=taken[3]: store.fail(attempt)]
-        calls += [lambda i=i: store.claim(run_id, f"s{i}") for i in range(4, 8)]
+        calls += [lambda i=i, run_id=run_id: store.claim(run_id, f"s{i}") for i in range(4, 8)]
         random.shuffle(calls)
         store.at_once(calls)
         assert store.audit() == []

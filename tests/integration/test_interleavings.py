@@ -1,4 +1,4 @@
-"""Random graphs through the real tracer, store and broker, their messages taken in any order by threads of this process.
+"""Random graphs through the real tracer, store and broker, their messages taken in any order by a few threads.
 
 What a worker's pool does with a message, without the pool: Celery's own tracer runs the task, and publishes what
 is next in its chain or chord.

@@ -8,7 +8,7 @@ import redis
 
 from tests.support.broker import Broker
 from tests.support.graphs import chain_of, fan_of
-from worker.queues import QueueKey, RedisQueues, queues_of
+from worker.queues import RedisQueues, queues_of
 from workflows.ids import task_id
 from workflows.publisher import Publisher, publishing_app
 from workflows.settings import Settings
@@ -31,42 +31,48 @@ def queues(app) -> RedisQueues:
     return queues_of(app)
 
 
-def next_ids(queues: RedisQueues, key: QueueKey) -> list[str]:
+def next_ids(queues: RedisQueues, key: str = "celery") -> list[str]:
     return [found for page, _ in queues.next_tasks(key) for found in page]
 
 
 @pytest.mark.parametrize("priority", [None, *range(10)])
 @pytest.mark.parametrize("queue", [None, "slow"])
-def test_a_step_is_looked_for_where_its_message_goes(publisher, queues, broker, queue, priority):
+def test_a_step_is_looked_for_in_all_lists_of_the_queue_that_its_message_goes_to(
+    publisher, queues, broker, queue, priority
+):
     run_id = uuid4()
     publisher.dispatch(chain_of(1, queue=queue, priority=priority), run_id, frozenset())
-    key = queues.key("do_s0", queue or "", priority or 0)
-    assert broker.queues() == {key.name: 1}
-    assert queues.waiting(key) == {task_id(run_id, "s0")}
+    name = queues.queue_of("do_s0", queue or "")
+    assert name == (queue or "celery")
+    assert broker.queues().keys() <= set(queues.lists_of(name))
+    assert queues.waiting(name) == {task_id(run_id, "s0")}
 
 
 def test_a_step_is_looked_for_where_the_apps_routes_send_it(app, publisher, queues, broker):
     app.conf.task_routes = {"do_s0": {"queue": "routed"}}
     publisher.dispatch(chain_of(1), uuid4(), frozenset())
     assert broker.queues() == {"routed": 1}
-    assert queues.key("do_s0", "", 0).name == "routed"
+    assert queues.queue_of("do_s0", "") == "routed"
 
 
 def test_the_queue_of_a_step_wins_over_the_apps_routes(app, publisher, queues, broker):
     app.conf.task_routes = {"do_s0": {"queue": "routed"}}
     publisher.dispatch(chain_of(1, queue="own"), uuid4(), frozenset())
     assert broker.queues() == {"own": 1}
-    assert queues.key("do_s0", "own", 0).name == "own"
+    assert queues.queue_of("do_s0", "own") == "own"
 
 
 def test_the_transports_options_for_names_are_heeded(settings, broker):
     app = publishing_app(settings)
     options = {**app.conf.broker_transport_options, "global_keyprefix": "shop:", "sep": ":", "priority_steps": [0, 5]}
     app.conf.broker_transport_options = options
+    queues = queues_of(app)
+    assert queues.lists_of("celery") == ["shop:celery", "shop:celery:5"]
     for priority in (0, 4, 5, 9):
         broker.flush()
-        Publisher(app).dispatch(chain_of(1, priority=priority), uuid4(), frozenset())
-        assert broker.queues() == {queues_of(app).key("do_s0", "", priority).name: 1}
+        run_id = uuid4()
+        Publisher(app).dispatch(chain_of(1, priority=priority), run_id, frozenset())
+        assert queues.waiting("celery") == {task_id(run_id, "s0")}
     app.close()
 
 
@@ -74,30 +80,28 @@ def test_tasks_are_seen_in_the_order_in_which_they_will_be_taken(publisher, queu
     monkeypatch.setattr("worker.queues._LOOK_AT_A_TIME", 10)
     run_id = uuid4()
     publisher.dispatch(fan_of(25, join=False), run_id, frozenset({0}))
-    key = queues.key("do_s0", "", 0)
-    pages = list(queues.next_tasks(key))
+    pages = list(queues.next_tasks("celery"))
     assert [(len(page), at_end) for page, at_end in pages] == [(10, False), (10, False), (5, True)]
     assert [found for page, _ in pages for found in page] == [task_id(run_id, f"s{i}") for i in range(25)]
     assert broker.take()["headers"]["id"] == pages[0][0][0]
 
 
 def test_an_empty_queue_ends_at_once(queues, broker):
-    key = QueueKey(name="celery")
-    assert list(queues.next_tasks(key)) == [([], True)]
-    assert queues.waiting(key) == set()
+    assert list(queues.next_tasks("celery")) == [([], True)]
+    assert queues.waiting("celery") == set()
 
 
 def test_no_more_than_the_next_thousand_tasks_are_looked_at(queues, broker):
     broker.redis.lpush("celery", *[json.dumps({"headers": {"id": str(i)}}) for i in range(1_500)])
-    assert next_ids(queues, QueueKey(name="celery")) == [str(i) for i in range(1_000)]
+    assert next_ids(queues) == [str(i) for i in range(1_000)]
 
 
 def test_a_long_queue_is_not_read_whole(queues, broker, monkeypatch):
     monkeypatch.setattr("worker.queues._SHORT", 3)
     broker.redis.lpush("celery", *[json.dumps({"headers": {"id": str(i)}}) for i in range(3)])
-    assert queues.waiting(QueueKey(name="celery")) == {"0", "1", "2"}
-    broker.redis.lpush("celery", "{}")
-    assert queues.waiting(QueueKey(name="celery")) is None
+    assert queues.waiting("celery") == {"0", "1", "2"}
+    broker.redis.lpush("celery\x06\x169", "{}")
+    assert queues.waiting("celery") is None
 
 
 @pytest.mark.parametrize("foreign", ["not json", "[]", "3", "{}", '{"headers": null}', '{"headers": {}}', b"\xff"])
@@ -105,16 +109,16 @@ def test_messages_of_others_are_passed_over(publisher, queues, broker, foreign):
     broker.redis.lpush("celery", foreign)
     run_id = uuid4()
     publisher.dispatch(chain_of(1), run_id, frozenset())
-    assert next_ids(queues, QueueKey(name="celery")) == ["", task_id(run_id, "s0")]
+    assert next_ids(queues) == ["", task_id(run_id, "s0")]
 
 
 def test_a_redis_that_is_away_is_an_error_of_redis():
     app = publishing_app(Settings(broker_url="redis://127.0.0.1:1/0"))
     queues = queues_of(app)
     with pytest.raises(redis.RedisError):
-        list(queues.next_tasks(QueueKey(name="celery")))
+        list(queues.next_tasks("celery"))
     with pytest.raises(redis.RedisError):
-        queues.waiting(QueueKey(name="celery"))
+        queues.waiting("celery")
     app.close()
 
 

@@ -239,13 +239,23 @@ def test_routed_steps_and_steps_with_queues_of_their_own_are_looked_for_there(fl
     assert fleet.broker.queues() == {"celery": 1, "routed": 1, "own": 1}
 
 
-@pytest.mark.xfail(reason="a message is looked for in the list of its step's own priority only")
 def test_a_priority_that_the_app_gives_is_looked_for_in_its_queue(fleet):
     fleet.app.conf.task_routes = {"do_s0": {"queue": "routed", "priority": 6}}
     fleet.start(chain_of(1))
     before = fleet.broker.queues()
     assert fleet.look_twice(MINUTES) == NOTHING
     assert fleet.broker.queues() == before
+
+
+def test_a_message_that_waits_behind_others_of_its_queue_is_not_held_against_those_of_higher_priority(fleet):
+    """A queue is looked through in all its lists, so the last of them decides what is too old to wait."""
+    waiting = fleet.start(chain_of(1, priority=9, workflow="patient"))
+    lost = fleet.start(chain_of(1, workflow="urgent"))
+    fleet.make_older(lost, "s0")
+    fleet.broker.take()
+    assert fleet.look_twice() == Reconciled(redispatched=1)
+    assert fleet.broker.ids() == [task_id(lost, "s0")]
+    assert fleet.broker.ids("celery\x06\x169") == [task_id(waiting, "s0")]
 
 
 def test_steps_of_a_run_that_failed_are_not_sent_again(fleet):

@@ -47,7 +47,11 @@ class Broker:
 
     def queues(self) -> dict[str, int]:
         """How many messages each queue holds; empty ones are not there."""
-        return {key.decode(): self.redis.llen(key) for key in self.redis.keys() if self.redis.type(key) == b"list"}
+        return {key: self.redis.llen(key) for key in self.keys() if self.redis.type(key) == b"list"}
+
+    def keys(self) -> list[str]:
+        """All that Redis holds."""
+        return [key.decode() for key in self.redis.scan_iter()]
 
     def flush(self) -> None:
         self.redis.flushdb()

@@ -99,6 +99,19 @@ def holding_then_telling(gate: str):
 
 
 @step
+def hold_apart(context: StepContext, gate: str) -> int:
+    """Each attempt waits for a gate of its own, ``<gate>.1`` and so on."""
+    leave(context)
+    await_gate(f"{gate}.{context.attempt}")
+    return context.attempt
+
+
+@workflow
+def holding_apart(gate: str):
+    return tell(hold_apart(gate))
+
+
+@step
 def hold_once(context: StepContext, gate: str) -> int:
     """Only the first attempt waits; each writes a row in the transaction of its completion."""
     context.transaction.execute(

@@ -78,8 +78,4 @@ def assert_all_completed_once(client: Client) -> None:
 
 def step_events(client: Client, run_id: Any, position: int) -> list[tuple[str, int | None]]:
     """The events of one step of a run, as type and attempt, in order."""
-    return [
-        (event.type.value, event.attempt)
-        for event in client.reader.events(run_id)
-        if event.position == position
-    ]
+    return [(event.type.value, event.attempt) for event in client.reader.events(run_id) if event.position == position]
