@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery, signals
 
 from worker.duties import ReconcilerThread
+from worker.events import BatchedEvents
 from worker.keeper import Keeper
 from worker.runtime import Runtime
 from worker.task import task_of
@@ -36,8 +37,14 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> Celery:
         worker_send_task_events=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # A worker that waits for a broker which is away for a minute should not wait another after it is back.
-        broker_transport_options={"socket_keepalive": True, "health_check_interval": 10},
+        broker_transport_options={
+            # kombu would keep a copy in Redis of each message that a worker has taken, to deliver it again if the
+            # worker dies: two round trips for each. A message is only a hint here; the reconciler does better.
+            "ack_emulation": False,
+            # A worker should notice soon that a broker which it waits for is back.
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
     )
     install(app, settings, catalog)
     return app
@@ -72,6 +79,7 @@ def install(app: Celery, settings: Settings | None = None, catalog: Catalog | No
                 "Name the step with @step(name=…)."
             )
         app.register_task(task_of(step, runtime))
+    app.steps["consumer"].add(BatchedEvents)
     _Hooks(runtime).connect()
     return runtime
 

@@ -85,7 +85,7 @@ class Telemetry:
             return
         try:
             with (
-                self._app.connection_for_write() as connection,
+                self._app.pool.acquire(block=True) as connection,
                 self._app.events.Dispatcher(connection, hostname=self._hostname, buffer_group={"task"}) as dispatcher,
             ):
                 for kind, fields in pending:

@@ -101,7 +101,9 @@ class Publisher:
             with self.app.producer_or_acquire() as producer, producer.batch():
                 for canvas in canvases:
                     for message in messages_of(graph, run_id, canvas, self.app):
-                        message.apply_async(producer=producer, add_to_parent=False)
+                        # Celery would make these itself, at a tenth of the whole cost of a message.
+                        shown = {"argsrepr": "()", "kwargsrepr": repr(message.kwargs)}
+                        message.apply_async(producer=producer, add_to_parent=False, **shown)
         except (OperationalError, KombuError, OSError) as error:
             self._rest_until = time.monotonic() + _SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE
             logger.warning(

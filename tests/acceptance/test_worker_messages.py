@@ -74,13 +74,17 @@ def test_no_message_grows_with_the_run(client, wide, start_worker, flow, expecte
 @pytest.mark.parametrize(("pool", "concurrency"), [("prefork", 3), ("threads", 6)])
 def test_a_message_delivered_three_times_runs_its_step_once(client, flows, effects, start_worker, pool, concurrency):
     """FIELD_FAILURES 1: a part that returns twice breaks the chord's count."""
-    runs = [client.start(line, number, 0.01) for number in range(10)]
     gate = effects.path.parent / "open"
     gate.touch()
-    knots = [client.start(irregular, str(gate)) for _ in range(10)]
-    for run, flow in [*((run, line) for run in runs), *((run, irregular) for run in knots)]:
+
+    def start_thrice(flow, *arguments):
+        run = client.start(flow, *arguments)
         for _ in range(2):
             assert client.publisher.dispatch(flow.graph, run.id, frozenset())
+        return run
+
+    runs = [start_thrice(line, number, 0.02) for number in range(10)]
+    knots = [start_thrice(irregular, str(gate)) for _ in range(10)]
     start_worker(flows, pool=pool, concurrency=concurrency)
     wait_for_all(client, 30)
 

@@ -84,7 +84,7 @@ class AttemptStore:
     def _take(  # noqa: PLR0917  # what `claim` takes, and how
         self, how: str, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int]
     ) -> Claim | None:
-        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": list(inputs)}
+        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": _array(inputs)}
         row = self._direct.execute(how, parameters)
         if row is None:
             return None
@@ -112,7 +112,7 @@ class AttemptStore:
             "attempt": attempt.attempt,
             "lease": attempt.lease,
             "result": result,
-            "dependents": list(dependents),
+            "dependents": _array(dependents),
             "is_sink": is_sink,
             "next": None if next_step is None else next_step.position,
         }
@@ -182,3 +182,8 @@ class AttemptStore:
             )
 
         return patiently(once)
+
+
+def _array(positions: Sequence[int]) -> str:
+    """Return positions as Postgres writes an array; the driver would take its time over a list."""
+    return "{" + ",".join(map(str, positions)) + "}"

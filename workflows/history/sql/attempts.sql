@@ -2,6 +2,8 @@
 -- Take a ready step of a run that may go on: count the attempt, take the lease, record it, and hand out
 -- what the step is called with. `inputs` are the positions of the parents whose results it needs.
 -- No row: someone else has it, it is done, or the run does not go on.
+-- The commit does not wait for the disk: were the claim lost in a crash of Postgres, the step would be ready again, and
+-- the attempt superseded. The completion does wait, and takes the claim to the disk with it.
 WITH claimed AS (
     UPDATE workflow_tasks AS task
     SET status = 'running', attempt = task.attempt + 1, lease = :lease, started_at = statement_timestamp()
@@ -24,7 +26,8 @@ SELECT attempt,
            JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
            WHERE parent.run_id = :run AND parent.position = ANY (CAST(:inputs AS integer[]))
            ORDER BY parent.position
-       ) AS results
+       ) AS results,
+       set_config('synchronous_commit', 'off', true)
 FROM claimed
 
 -- name: adopt
