@@ -116,7 +116,7 @@ def test_a_step_longer_than_the_visibility_timeout_runs_once(team_client, effect
     waiting = [team_client.start(line, number, 0.0) for number in range(4)]
     wait_until(lambda: len(effects.of(hold.name)) == 2, message="both workers are busy")
     started = events_of(team_client, "StepStarted")
-    let_reconcile(team_client, 6)
+    let_reconcile(team_client, 5)
     assert events_of(team_client, "StepStarted") == started
     gate.touch()
     wait_for_all(team_client, 20)

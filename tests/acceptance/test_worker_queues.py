@@ -32,7 +32,7 @@ def test_steps_without_a_worker_stay_ready_and_nothing_else_suffers(client, flow
     start_worker(flows, concurrency=2)
     forsaken, half = client.start(stranded, 1), client.start(beside_stranded, 1)
     assert [client.start(line, number, 0.0).result(20) for number in range(5)] == [3, 4, 5, 6, 7]
-    let_reconcile(client, 6)
+    let_reconcile(client, 4)
     assert forsaken.status is RunStatus.PENDING
     assert half.status is RunStatus.RUNNING
     assert {step.name: step.status for step in half.steps()} == {

@@ -16,7 +16,7 @@ def flows(flows):
 SUPERSEDED = [("StepStarted", 1), ("StepLost", 1), ("StepStarted", 2), ("StepCompleted", 2)]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_zombie_cannot_commit_and_its_successor_stands(client, flows, effects, gate, start_worker, pool):
     """FIELD_FAILURES 22: a late heartbeat fails a finished run, or a late result overwrites it."""
     zombie = start_worker(flows, pool=pool, concurrency=1)

@@ -1,13 +1,15 @@
 """Fixtures that tests with real workers share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.effects import VARIABLE, Effects
 from tests.support.outcomes import execute
+from tests.support.processes import WorkerProcess
 from workflows.client import Client
 from workflows.settings import Settings
 
@@ -26,6 +28,16 @@ def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Effects:
 def gate(tmp_path: Path) -> Path:
     """A file that steps wait for; ``gate.touch()`` lets them go on."""
     return tmp_path / "gate"
+
+
+@pytest.fixture
+def start_worker(start_worker: Callable[..., WorkerProcess]) -> Callable[..., WorkerProcess]:
+    """As everywhere, but without the second that a worker takes to look for neighbours at its start."""
+
+    def start(settings: Settings, *, arguments: Sequence[str] = (), **options: Any) -> WorkerProcess:
+        return start_worker(settings, arguments=["--without-mingle", *arguments], **options)
+
+    return start
 
 
 @pytest.fixture
