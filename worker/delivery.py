@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from celery.exceptions import Ignore, WorkerShutdown, WorkerTerminate
+import psycopg
+from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
 
 from worker.crashpoints import reach
 from worker.invocation import EventLoop, describe_error, invoke
+from worker.retrying import wait_before_retry
+from worker.timeouts import time_limit
 from worker.transactions import StepTransaction
+from workflows.context import StepContext
 from workflows.graph import Graph
-from workflows.history.attempts import AttemptStore, Claim, Completion, Next
+from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Limits, Next
 from workflows.history.database import Database
 from workflows.publisher import Publisher
+from workflows.settings import Settings
 from workflows.wakeup import Wakeups
 
 if TYPE_CHECKING:
@@ -45,16 +52,26 @@ class Delivery:
         publisher: Hands on what a completion frees and nothing else carries.
         wakeups: Tells those who wait for a run that it ended.
         lease: Name of this process's lease.
+        settings: For the limits of steps that have none of their own.
     """
 
     def __init__(
-        self, *, attempts: AttemptStore, database: Database, publisher: Publisher, wakeups: Wakeups, lease: str
+        self,
+        *,
+        attempts: AttemptStore,
+        database: Database,
+        publisher: Publisher,
+        wakeups: Wakeups,
+        lease: str,
+        settings: Settings,
     ) -> None:
         self._attempts = attempts
         self._database = database
         self._publisher = publisher
         self._wakeups = wakeups
         self._lease = lease
+        self._settings = settings
+        self._retry = settings.retry
         self._loop = EventLoop()
 
     def claim(self, graph: Graph, run_id: UUID, name: str) -> Claim:
@@ -64,7 +81,9 @@ class Delivery:
             Ignore: someone else has it, it is done, or its run does not go on. Nothing is touched.
         """
         position = graph.position[name]
-        claim = self._attempts.claim(run_id, position, name, self._lease, graph.inputs[position])
+        claim = self._attempts.claim(
+            run_id, position, name, self._lease, graph.inputs[position], self._limits(graph, position)
+        )
         if claim is None:
             raise Ignore
         reach("after_claim")
@@ -93,17 +112,26 @@ class Delivery:
             transaction = StepTransaction(self._database)
             planned = None
             try:
-                value, result = invoke(task.step, graph, claim, transaction, self._loop)
+                with time_limit(self._seconds_for(graph, claim), claim.attempt):
+                    value, result = invoke(
+                        task.step, graph, self._context(graph, claim, transaction), claim, self._loop
+                    )
                 reach("after_effect_before_record")
                 planned = self._plan(graph, choose_next())
                 completion = self._record(graph, claim, result, planned, transaction)
             except BaseException as error:
-                if isinstance(error, Ignore) or is_shutdown(error):
+                if isinstance(error, Ignore):
+                    raise
+                if is_shutdown(error):
+                    transaction.close()
+                    self._hand_back(graph, claim.attempt)
                     raise
                 if not transaction.is_broken:
                     transaction.close()
-                    self._fail(claim, error)
-                    raise
+                    retry_at = self._fail(graph, claim, error)
+                    if retry_at is None:
+                        raise
+                    raise Retry(exc=error, when=retry_at) from error  # by which Celery and Flower know it
                 # The work in the transaction is lost with its connection, unless the commit had landed.
                 landed = self._attempts.landed(claim.attempt, planned)
                 if landed is None:
@@ -115,11 +143,31 @@ class Delivery:
             reach("after_record_before_publish")
             return value, self._go_on(task, graph, claim, result, completion)
 
-    @staticmethod
-    def _plan(graph: Graph, position: int | None) -> Next | None:
+    def _limits(self, graph: Graph, position: int) -> Limits:
+        node = graph.nodes[position]
+        timeout = self._settings.step_timeout_seconds if node.timeout is None else node.timeout
+        return Limits(timeout=timeout, total=node.total_timeout, heartbeat=node.heartbeat_timeout)
+
+    def _seconds_for(self, graph: Graph, claim: Claim) -> float | None:
+        limits = self._limits(graph, claim.attempt.position)
+        return min((s for s in (limits.timeout, limits.total, claim.seconds_left) if s is not None), default=None)
+
+    def _context(self, graph: Graph, claim: Claim, transaction: StepTransaction) -> StepContext:
+        attempt = claim.attempt
+        limits = self._limits(graph, attempt.position)
+        return StepContext(
+            run_id=attempt.run_id,
+            step=attempt.name,
+            attempt=attempt.attempt,
+            transactions=transaction,
+            beat=lambda details: self._attempts.heartbeat(attempt, details, limits),
+            heartbeat_details=None if claim.heartbeat is None else json.loads(claim.heartbeat),
+        )
+
+    def _plan(self, graph: Graph, position: int | None) -> Next | None:
         if position is None:
             return None
-        return Next(position=position, name=graph.nodes[position].name)
+        return Next(position=position, name=graph.nodes[position].name, limits=self._limits(graph, position))
 
     def _record(
         self, graph: Graph, claim: Claim, result: str, planned: Next | None, transaction: StepTransaction
@@ -139,13 +187,34 @@ class Delivery:
         transaction.commit()
         return completion
 
-    def _fail(self, claim: Claim, error: BaseException) -> None:
-        ended = self._attempts.fail(claim.attempt, describe_error(error))
-        if ended is None:
+    def _fail(self, graph: Graph, claim: Claim, error: BaseException) -> datetime | None:
+        """Record the failure and return when the step is tried again, if it is."""
+        attempt = claim.attempt
+        wait = wait_before_retry(
+            graph.nodes[attempt.position],
+            self._retry,
+            attempt=attempt.attempt - claim.before,
+            lost=claim.lost,
+            error=error,
+        )
+        failure = self._attempts.fail(attempt, describe_error(error), wait)
+        if failure is None:
             logger.warning("Attempt %d of step %s is superseded", claim.attempt.attempt, claim.attempt.name)
             raise Ignore from None
-        if ended:
+        if failure.run_ended:
             self._wakeups.wake(claim.attempt.run_id)
+        return failure.retry_at
+
+    def _hand_back(self, graph: Graph, attempt: Attempt) -> None:
+        """Let another worker run the step at once. If that cannot be recorded, it will when the lease expires."""
+        try:
+            handed_back = self._attempts.hand_back(attempt)
+        except psycopg.Error as error:
+            logger.warning("Step %s could not be handed back: %s", attempt.name, error)
+            return
+        if handed_back:
+            position = attempt.position
+            self._publisher.dispatch(graph, attempt.run_id, graph.ancestors([position]), [position])
 
     def _go_on(self, task: StepTask, graph: Graph, claim: Claim, result: str, completion: Completion) -> Carried | None:
         """Split what the completion freed between Celery, this process, and the publisher."""

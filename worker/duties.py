@@ -26,6 +26,7 @@ def reconciler_of(runtime: Runtime) -> Reconciler:
         runs=process.runs,
         publisher=process.publisher,
         queues=queues_of(process.publisher.app),
+        overdue=process.overdue,
         wakeups=process.wakeups,
         settings=runtime.settings,
     )
@@ -56,10 +57,13 @@ class ReconcilerThread:
         leases = self._runtime.process.leases
         me = f"{self._runtime.hostname}:{self._runtime.token}"
         passes = 0
-        while not self._stop.wait(self._runtime.settings.reconcile_seconds):
+        pause = self._runtime.settings.reconcile_seconds
+        while not self._stop.wait(pause):
+            pause = self._runtime.settings.reconcile_seconds
             try:
                 if leases.take_duty(DUTY, worker=me, lease=_DUTY_LEASE):
                     reconciler.run_once()
+                    pause = reconciler.seconds_to_next_pass(pause)
                     passes += 1
                     if passes % _DROP_LEASES_EVERY == 0:
                         leases.drop_old()

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from workflows.context import StepContext, TransactionSource
+from workflows.context import StepContext
 from workflows.errors import ArgumentInvalid, CeleriacError
 from workflows.graph import Graph
 from workflows.history.attempts import Claim
@@ -33,12 +33,15 @@ class EventLoop:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="celeriac-loop", daemon=True).start()
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # interrupted while it waits: the coroutine is to stop too
+            raise
 
 
-def invoke(
-    step: Step[..., Any], graph: Graph, claim: Claim, transaction: TransactionSource, loop: EventLoop
-) -> tuple[Any, str]:
+def invoke(step: Step[..., Any], graph: Graph, context: StepContext, claim: Claim, loop: EventLoop) -> tuple[Any, str]:
     """Call the step's function as the claimed attempt; return what it returned, and that as JSON text.
 
     Raises:
@@ -46,9 +49,7 @@ def invoke(
         ResultInvalid: what it returned does not fit its annotation, or JSON.
         BaseException: whatever the function raises.
     """
-    attempt = claim.attempt
     arguments = step.decode_arguments(_texts(step, graph, claim))
-    context = StepContext(run_id=attempt.run_id, step=attempt.name, attempt=attempt.attempt, transactions=transaction)
     value = step.call(arguments, context)
     if inspect.isawaitable(value):
         value = loop.run(_awaited(value))
@@ -82,5 +83,7 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     described = {"type": type(error).__name__, "message": message}
     if not isinstance(error, CeleriacError):
         described["traceback"] = "".join(lines)[-_TRACEBACK_LIMIT:]
-    # Postgres stores JSON text as it is, but a surrogate cannot be encoded to UTF-8.
-    return {key: value.encode("utf-8", "backslashreplace").decode() for key, value in described.items()}
+    # A surrogate cannot be encoded to UTF-8, and Postgres has no text with a zero in it.
+    return {
+        key: value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") for key, value in described.items()
+    }

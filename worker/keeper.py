@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from celery.worker import state as worker_state
@@ -17,10 +19,12 @@ from celery.worker import state as worker_state
 from worker.runtime import Runtime
 from worker.task import StepTask
 from workflows.errors import CeleriacError
-from workflows.history.leases import lease_name
+from workflows.history.leases import Serves, lease_name
+from workflows.history.reconciling import ReconcilerStore
 
 logger = logging.getLogger(__name__)
 _RENEWALS_PER_LEASE = 4
+_GRACE = timedelta(seconds=1)  # for a step to be interrupted from inside, and to clean up
 _HELD_LIMIT = 2_000  # ids; a worker that prefetches more than this is not helped by a list
 
 
@@ -35,6 +39,7 @@ class Keeper:
     def __init__(self, runtime: Runtime, consumer: Any) -> None:
         self._runtime = runtime
         self._consumer = consumer
+        self._store = ReconcilerStore(runtime.process.database)
         self._known: set[int] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="celeriac-keeper", daemon=True)
@@ -83,9 +88,24 @@ class Keeper:
             names,
             worker=self._runtime.hostname,
             lease=self._runtime.settings.lease,
+            serves=Serves(
+                queues=frozenset(self._runtime.app.amqp.queues.consume_from),
+                steps=frozenset(self._runtime.catalog.steps),
+            ),
             holder=names[0],
             held=held_tasks(worker_state.reserved_requests),
         )
+        self._stop_overdue(names)
+
+    def _stop_overdue(self, names: list[str]) -> None:
+        """Stop what runs too long here, and what belongs to a terminated run; a child is killed, and replaced."""
+        process = self._runtime.process
+        late = process.overdue.fail(self._store.timed_out(grace=_GRACE, batch=len(names), leases=names))
+        unwanted = {attempt.lease for attempt in late} | self._store.terminated(names)
+        for pid in self._known - {os.getpid()}:
+            if self._name(pid) in unwanted:
+                logger.warning("Process %d is stopped: its step took too long, or its run was terminated", pid)
+                os.kill(pid, signal.SIGKILL)
 
     def _pids(self) -> Iterable[int]:
         info = self._consumer.pool.info or {}

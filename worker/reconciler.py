@@ -16,6 +16,7 @@ from uuid import UUID
 
 import redis
 
+from worker.overdue import Overdue
 from worker.queues import RedisQueues
 from workflows.history.reconciling import ReadyGroup, ReconcilerStore, Unclaimed
 from workflows.history.runs import RunStore
@@ -27,6 +28,9 @@ from workflows.wakeup import Wakeups
 logger = logging.getLogger(__name__)
 
 BATCH = 1_000
+SHORTEST_PAUSE_SECONDS = 0.01
+# The worker of an attempt that takes too long is to stop it; this is for workers that cannot.
+STOP_GRACE = timedelta(seconds=5)
 # A message may be on its way for so long: from the commit to the queue, or from the queue to the list of
 # what a worker holds.
 PUBLISH_SLACK = timedelta(seconds=1)
@@ -43,11 +47,13 @@ class Reconciled:
 
     lost: int = 0  # attempts whose lease had expired
     failed: int = 0  # steps among them that had lost too many
+    timed_out: int = 0  # attempts and runs that took too long
+    retried: int = 0  # steps whose wait for the next attempt was over
     redispatched: int = 0  # steps whose message was lost or never sent
     recounted: int = 0  # pending steps whose count of parents was wrong
 
     def __bool__(self) -> bool:
-        return bool(self.lost or self.redispatched or self.recounted)
+        return bool(self.lost or self.timed_out or self.retried or self.redispatched or self.recounted)
 
 
 class Reconciler:
@@ -58,6 +64,7 @@ class Reconciler:
         runs: Graphs.
         publisher: Hands steps to Celery.
         queues: Looks into the broker; None if it cannot be looked into.
+        overdue: Fails attempts that take too long.
         wakeups: Tells those who wait for a run that failed.
         settings: For leases and limits.
     """
@@ -69,6 +76,7 @@ class Reconciler:
         runs: RunStore,
         publisher: Publisher,
         queues: RedisQueues | None,
+        overdue: Overdue,
         wakeups: Wakeups,
         settings: Settings,
     ) -> None:
@@ -76,6 +84,7 @@ class Reconciler:
         self._runs = runs
         self._publisher = publisher
         self._queues = queues
+        self._overdue = overdue
         self._wakeups = wakeups
         self._settings = settings
         self._watermarks: dict[str, Watermark] = defaultdict(Watermark)
@@ -92,9 +101,18 @@ class Reconciler:
         """
         now = now or self._store.now()
         lost, failed = self._lose_attempts()
+        timed_out = self._time_out()
+        retried = self._fire_retries()
         recounted = self._recount_stalled()
         redispatched = self._redispatch_lost(now)
-        done = Reconciled(lost=lost, failed=failed, redispatched=redispatched, recounted=recounted)
+        done = Reconciled(
+            lost=lost,
+            failed=failed,
+            timed_out=timed_out,
+            retried=retried,
+            redispatched=redispatched,
+            recounted=recounted,
+        )
         if done:
             logger.info("Reconciled: %s", done)
         return done
@@ -113,6 +131,23 @@ class Reconciler:
         again = [attempt for attempt in lost if attempt.goes_on and not attempt.failed]
         self._dispatch((attempt.run_id, attempt.definition, attempt.position) for attempt in again)
         return len(lost), len(lost) - len([attempt for attempt in lost if not attempt.failed])
+
+    def _time_out(self) -> int:
+        attempts = self._overdue.fail(self._store.timed_out(grace=STOP_GRACE, batch=BATCH))
+        runs = self._store.time_out_runs(BATCH)
+        for run_id in runs:
+            self._wakeups.wake(run_id)
+        return len(attempts) + len(runs)
+
+    def _fire_retries(self) -> int:
+        due = self._store.fire_retries(BATCH)
+        self._dispatch((step.run_id, step.definition, step.position) for step in due)
+        return len(due)
+
+    def seconds_to_next_pass(self, longest: float) -> float:
+        """Return how long to pause: until the next timer is due, at the longest as given."""
+        due = self._store.seconds_to_next_due()
+        return longest if due is None else min(longest, max(due, SHORTEST_PAUSE_SECONDS))
 
     def _recount_stalled(self) -> int:
         if time.monotonic() < self._next_stalled:

@@ -14,6 +14,7 @@ from celery import Celery
 from worker.backend import HistoryBackend
 from worker.carrier import Carrier
 from worker.delivery import Delivery
+from worker.overdue import Overdue
 from worker.telemetry import Telemetry
 from workflows.catalog import Catalog
 from workflows.history.attempts import AttemptStore
@@ -80,12 +81,15 @@ class Process:
         self.lease = lease_name(runtime.hostname, self.pid, runtime.token)
         self.telemetry = Telemetry(publisher_app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
         self.carrier = Carrier(runtime.app, self.telemetry, settings.carry_on_seconds)
+        attempts = AttemptStore(self.database)
+        self.overdue = Overdue(attempts=attempts, runs=self.runs, wakeups=self.wakeups, retry=settings.retry)
         self.delivery = Delivery(
-            attempts=AttemptStore(self.database),
+            attempts=attempts,
             database=self.database,
             publisher=self.publisher,
             wakeups=self.wakeups,
             lease=self.lease,
+            settings=settings,
         )
 
     def take_lease(self, runtime: Runtime) -> None:

@@ -56,6 +56,9 @@ class Telemetry:
         result, info, _, text = trace
         if info is None:
             self.succeeded(uuid, text, runtime)
+        elif info.state == states.RETRY:
+            error = info.retval.exc
+            self._put(("task-retried", {"uuid": uuid, "exception": repr(error), "traceback": str(result.traceback)}))
         elif info.state == states.FAILURE:
             self._put(
                 ("task-failed", {"uuid": uuid, "exception": repr(info.retval), "traceback": str(result.traceback)})

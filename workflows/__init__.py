@@ -13,13 +13,16 @@ from workflows.errors import (
     InputInvalid,
     ResultInvalid,
     ResultTimeout,
+    RunEnded,
     RunFailed,
     SchemaMismatch,
     StepError,
+    StepTimedOut,
     UnknownRun,
     UnknownWorkflow,
     WorkerLost,
 )
+from workflows.retry import GiveUp, Retry, RetryAfter
 from workflows.settings import Settings
 from workflows.steps import Step, step
 
@@ -30,16 +33,21 @@ __all__ = [
     "ConfigurationError",
     "DatabaseUnavailable",
     "DefinitionError",
+    "GiveUp",
     "ImportFailed",
     "InputInvalid",
     "ResultInvalid",
     "ResultTimeout",
+    "Retry",
+    "RetryAfter",
+    "RunEnded",
     "RunFailed",
     "SchemaMismatch",
     "Settings",
     "Step",
     "StepContext",
     "StepError",
+    "StepTimedOut",
     "UnknownRun",
     "UnknownWorkflow",
     "WorkerLost",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
@@ -22,12 +23,19 @@ class Catalog:
     """Workflows and steps by name. There is no registry behind it: it holds what it was made of.
 
     Attributes:
-        workflows: By name.
+        workflows: By name, each in its newest version.
+        versions: All versions of each, by name and version, the oldest first.
         steps: By name, those that are used by the workflows included.
     """
 
-    def __init__(self, *, workflows: Mapping[str, Workflow[..., Any]], steps: Mapping[str, Step[..., Any]]) -> None:
-        self.workflows = MappingProxyType(dict(workflows))
+    def __init__(
+        self, *, versions: Mapping[str, Mapping[str, Workflow[..., Any]]], steps: Mapping[str, Step[..., Any]]
+    ) -> None:
+        ordered = {
+            name: dict(sorted(known.items(), key=lambda item: _age(item[0]))) for name, known in versions.items()
+        }
+        self.versions = MappingProxyType(ordered)
+        self.workflows = MappingProxyType({name: list(known.values())[-1] for name, known in ordered.items()})
         self.steps = MappingProxyType(dict(steps))
 
     @classmethod
@@ -37,16 +45,17 @@ class Catalog:
         Raises:
             DefinitionError: two different ones have one name; the message tells where both are from.
         """
-        workflows: dict[str, Workflow[..., Any]] = {}
+        versions: dict[str, dict[str, Workflow[..., Any]]] = {}
         steps: dict[str, Step[..., Any]] = {}
         for definition in definitions:
             if isinstance(definition, Step):
-                _add("steps", steps, definition)
+                _add("steps", steps, definition, definition.name)
             else:
-                _add("workflows", workflows, definition)
+                known = versions.setdefault(definition.name, {})
+                _add(f"workflows of version {definition.version!r}", known, definition, definition.version)
                 for used in definition.steps.values():
-                    _add("steps", steps, used)
-        return cls(workflows=workflows, steps=steps)
+                    _add("steps", steps, used, used.name)
+        return cls(versions=versions, steps=steps)
 
     @classmethod
     def load(cls, modules: Iterable[str]) -> Catalog:
@@ -61,16 +70,25 @@ class Catalog:
             found += [value for value in vars(_imported(name)).values() if isinstance(value, Workflow | Step)]
         return cls.of(*found)
 
-    def workflow(self, name: str) -> Workflow[..., Any]:
-        """Return the workflow of that name.
+    def workflow(self, name: str, version: str | None = None) -> Workflow[..., Any]:
+        """Return the workflow of that name, by default in its newest version.
 
         Raises:
             UnknownWorkflow: there is none; the message suggests the nearest and lists all.
         """
-        try:
+        if name not in self.workflows:
+            raise UnknownWorkflow(workflow=name, hint=self._hint(name))
+        if version is None:
             return self.workflows[name]
-        except KeyError:
-            raise UnknownWorkflow(workflow=name, hint=self._hint(name)) from None
+        if version not in self.versions[name]:
+            known = ", ".join(self.versions[name])
+            raise UnknownWorkflow(workflow=name, hint=f" in version {version!r}. Known versions: {known}.")
+        return self.versions[name][version]
+
+    def workflow_of(self, name: str, definition: str) -> Workflow[..., Any] | None:
+        """Return the version of a workflow that describes a graph, given by its hash; None if none does."""
+        known = self.versions.get(name, {}).values()
+        return next((workflow for workflow in known if workflow.graph.hash == definition), None)
 
     def step(self, name: str) -> Step[..., Any] | None:
         """Return the step of that name, or None."""
@@ -82,8 +100,14 @@ class Catalog:
         return f"{did_you_mean(name, self.workflows) or '.'} Known: {', '.join(sorted(self.workflows))}."
 
 
-def _add(kind: str, known: dict[str, D], definition: D) -> None:
-    other = known.setdefault(definition.name, definition)
+def _age(version: str) -> list[tuple[int, int, str]]:
+    """Return what versions are ordered by: runs of digits as numbers, so that 10 comes after 9."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", version)
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+
+
+def _add(kind: str, known: dict[str, D], definition: D, key: str) -> None:
+    other = known.setdefault(key, definition)
     if other is not definition:
         raise DefinitionError(
             detail=f"Two {kind} are named {definition.name!r}: that of {other.module} and that of {definition.module}. "

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
 
 from celery import Celery
 from sqlalchemy import Connection
@@ -16,7 +18,10 @@ from workflows.audit import Audit, Discrepancy
 from workflows.catalog import Catalog
 from workflows.definitions import Workflow
 from workflows.errors import UnknownRun
+from workflows.explain import Reason, explain
+from workflows.forking import plan_fork
 from workflows.graph import Graph
+from workflows.history.control import ControlStore
 from workflows.history.database import Database
 from workflows.history.leases import LeaseStore
 from workflows.history.reading import Reader
@@ -24,12 +29,23 @@ from workflows.history.runs import RunStore
 from workflows.publisher import Publisher, publishing_app, publishing_app_like
 from workflows.run import Run
 from workflows.settings import Settings
-from workflows.states import RunStatus
+from workflows.states import RunStatus, StepStatus
+from workflows.steering import Action, Steering
 from workflows.views import RunView
 from workflows.wakeup import Wakeups
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class Filters(TypedDict, total=False):
+    """Which runs to steer, and how; see ``Client.steer``."""
+
+    workflow: str | None
+    status: RunStatus | str | None
+    tags: Mapping[str, str] | None
+    reason: str | None
+    dry_run: bool
 
 
 class Client:
@@ -55,6 +71,7 @@ class Client:
         self._app = publishing_app(settings) if celery is None else publishing_app_like(celery)
         self.publisher = Publisher(self._app)
         self.wakeups = Wakeups(self._app.conf.broker_url)
+        self.steering = Steering(ControlStore(self.database), self.runs, self.publisher, self.wakeups)
         self._catalog = catalog
 
     @classmethod
@@ -157,7 +174,12 @@ class Client:
     ) -> Run[Any]:
         joined = connection.connection() if isinstance(connection, Session) else connection
         run_id, is_new = self.runs.start(
-            workflow.graph, run_input, tags=tags or {}, idempotency_key=idempotency_key, connection=joined
+            workflow.graph,
+            run_input,
+            tags=tags or {},
+            idempotency_key=idempotency_key,
+            connection=joined,
+            timeout=self.settings.run_timeout_seconds,
         )
         if is_new and joined is None:
             self.publisher.dispatch(workflow.graph, run_id, frozenset())
@@ -171,10 +193,8 @@ class Client:
         """
         known = _parse(run_id)
         view = self.reader.run(known, steps=False)
-        workflow = self.catalog.workflows.get(view.workflow)
-        if workflow is None or workflow.graph.hash != view.definition:
-            return Run(self, known)
-        return Run(self, known, workflow.decode_result)
+        workflow = self.catalog.workflow_of(view.workflow, view.definition)
+        return Run(self, known) if workflow is None else Run(self, known, workflow.decode_result)
 
     def list(
         self,
@@ -187,6 +207,85 @@ class Client:
         """Return runs without their steps, the latest first; see ``Reader.find``."""
         return self.reader.find(
             workflow=workflow, status=None if status is None else RunStatus(status), tags=tags, limit=limit
+        )
+
+    def steer(
+        self,
+        action: Action,
+        *,
+        workflow: str | None = None,
+        status: RunStatus | str | None = None,
+        tags: Mapping[str, str] | None = None,
+        reason: str | None = None,
+        dry_run: bool = False,
+    ) -> builtins.list[uuid.UUID]:
+        """Pause, resume, cancel or terminate all runs that fit; runs for which that means nothing are left alone.
+
+        Args:
+            action: What to do.
+            workflow: Only runs of this workflow.
+            status: Only runs in this state.
+            tags: Only runs with all of these.
+            reason: For the history, of cancelling or terminating.
+            dry_run: Only tell which runs would change.
+
+        Returns:
+            The ids of the runs that changed, or would, the latest first.
+        """
+        wanted = RunStatus(status) if status is not None else None
+        fitting = [
+            view.id
+            for view in self.reader.find(workflow=workflow, status=wanted, tags=tags)
+            if action.applies_to(view.status)
+        ]
+        if dry_run:
+            return fitting
+        changed = self.steering.steer_all(action, fitting, reason)
+        return [run_id for run_id in fitting if run_id in changed]
+
+    def pause(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
+        """Pause all runs that fit; see ``steer``."""
+        return self.steer(Action.PAUSE, **filters)
+
+    def resume(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
+        """Let all paused runs that fit go on; see ``steer``."""
+        return self.steer(Action.RESUME, **filters)
+
+    def cancel(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
+        """Cancel all runs that fit; see ``steer``."""
+        return self.steer(Action.CANCEL, **filters)
+
+    def terminate(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
+        """Terminate all runs that fit; see ``steer``."""
+        return self.steer(Action.TERMINATE, **filters)
+
+    def retry(self, run_id: uuid.UUID) -> None:
+        """Let a failed run go on from its failed steps; see ``Run.retry``."""
+        graph = self.runs.graph(self.reader.run(run_id, steps=False).definition)
+        timeout = self.settings.run_timeout_seconds if graph.timeout is None else graph.timeout
+        self.steering.retry(run_id, timeout)
+
+    def fork(self, run_id: uuid.UUID, from_step: str, *, version: str | None = None) -> Run[Any]:
+        """Start a new run that reuses results of another; see ``Run.fork``."""
+        original = self.reader.run(run_id)
+        run_input = self.reader.input(run_id)
+        if version is None:
+            graph = self.runs.graph(original.definition)
+        else:
+            workflow = self.catalog.workflow(original.workflow, version)
+            graph, run_input = workflow.graph, workflow.encode_json_input(json.loads(run_input))
+        completed = {step.name for step in original.steps if step.status is StepStatus.COMPLETED}
+        plan = plan_fork(graph, completed, from_step)
+        forked = self.runs.fork(
+            graph, run_input, plan, run_id, tags=original.tags, timeout=self.settings.run_timeout_seconds
+        )
+        self.publisher.dispatch(graph, forked, set(plan.reused))
+        return self.get(forked)
+
+    def explain(self, view: RunView) -> tuple[Reason, ...]:
+        """Return why each step of a run that has not run to its end has not."""
+        return explain(
+            view, self.leases.live_workers(), default_queue=self._app.conf.task_default_queue, now=datetime.now(UTC)
         )
 
     def graph_of(self, definition: str) -> Graph:

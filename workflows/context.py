@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING, Protocol
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+_ASK_EVERY_SECONDS = 1.0
 
 
 class TransactionSource(Protocol):
@@ -25,11 +31,19 @@ class StepContext:
         step: The step's name in the run.
         attempt: 1 for the first try. Grows when an attempt is lost with its worker.
         idempotency_key: The same for every attempt; hand it to external services.
+        heartbeat_details: What an earlier attempt last gave to ``heartbeat``; None if there is nothing.
         logger: Names the run, the step and the attempt in each line.
     """
 
     def __init__(
-        self, *, run_id: UUID | None, step: str, attempt: int, transactions: TransactionSource | None = None
+        self,
+        *,
+        run_id: UUID | None,
+        step: str,
+        attempt: int,
+        transactions: TransactionSource | None = None,
+        beat: Callable[[str | None], bool] | None = None,
+        heartbeat_details: Any = None,
     ) -> None:
         self.run_id = run_id
         self.step = step
@@ -38,7 +52,11 @@ class StepContext:
         self.logger = _StepLogger(
             logging.getLogger(f"celeriac.step.{step}"), {"run_id": str(run_id), "step": step, "attempt": attempt}
         )
+        self.heartbeat_details = heartbeat_details
         self._transactions = transactions
+        self._beat = beat
+        self._cancelled = False
+        self._asked_at = 0.0
 
     @classmethod
     def detached(cls, step: str) -> StepContext:
@@ -58,6 +76,30 @@ class StepContext:
         if self._transactions is None:
             raise RuntimeError(f"Step {self.step!r} runs outside of a run; there is no transaction to join.")
         return self._transactions.open()
+
+    def heartbeat(self, details: Any = None) -> None:
+        """Tell that the step is alive, as steps with a heartbeat time-out must.
+
+        Args:
+            details: JSON data that the next attempt finds in ``heartbeat_details``, such as how far this one came.
+
+        Raises:
+            TypeError: the details are not JSON data.
+        """
+        text = None if details is None else json.dumps(details, allow_nan=False)
+        if self._beat is not None:
+            self._cancelled = not self._beat(text)
+            self._asked_at = time.monotonic()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the step should stop: its run was cancelled or terminated, or another attempt has taken over.
+
+        Asks the database once a second at most; cheap enough for a loop.
+        """
+        if self._beat is not None and time.monotonic() - self._asked_at > _ASK_EVERY_SECONDS:
+            self.heartbeat()
+        return self._cancelled
 
 
 class _StepLogger(logging.LoggerAdapter[logging.Logger]):

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from workflows.graph import Graph
 from workflows.names import check_name, check_version
 from workflows.options import refuse_unknown
 from workflows.reading import Reading
+from workflows.retry import Retry, as_seconds
 from workflows.signatures import BindingFailed, Parameter, Signature, read_signature
 from workflows.steps import Step
 from workflows.symbols import is_symbol, part_of
@@ -41,7 +43,15 @@ class Workflow(Generic[P, R]):
         steps: The steps that its nodes use, by step name.
     """
 
-    def __init__(self, function: Callable[..., Any], *, name: str | None, version: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        version: str,
+        retry: Retry | None,
+        timeout: float | timedelta | None,
+    ) -> None:
         functools.update_wrapper(self, function, updated=())
         where = location.of_function(function)
         self.function = function
@@ -50,14 +60,20 @@ class Workflow(Generic[P, R]):
         self.version = check_version(self.name, version, where)
         self.signature = read_signature(function, f"workflow {self.name!r}")
         _check_signature(self.name, self.signature, where)
-        reading = Reading(self.name)
+        reading = Reading(self.name, _checked_retry(self.name, retry, where))
         with reading.going_on():
             returned = _read(function, self.name, self.signature, reading)
             returns, self._result = _result(self.name, self.signature, reading, returned, where)
         if not reading.nodes:
             raise DefinitionError(detail=f"Workflow {self.name!r} has no steps ({where}). Call a step in its body.")
         self.steps: Mapping[str, Step[..., Any]] = dict(reading.steps)
-        self.graph = Graph(workflow=self.name, version=self.version, nodes=tuple(reading.nodes), returns=returns)
+        self.graph = Graph(
+            workflow=self.name,
+            version=self.version,
+            nodes=tuple(reading.nodes),
+            returns=returns,
+            timeout=_checked_timeout(self.name, timeout, where),
+        )
 
     def __repr__(self) -> str:
         return f"<workflow {self.name!r} of {self.module}>"
@@ -156,13 +172,21 @@ class WorkflowDecorator(Protocol):
 @overload
 def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, version: str = "1") -> WorkflowDecorator: ...
+def workflow(
+    *,
+    name: str | None = None,
+    version: str = "1",
+    retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+) -> WorkflowDecorator: ...
 def workflow(
     function: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
     version: str = "1",
+    retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
     **unknown: Any,
 ) -> Any:
     """Make a function a workflow; ``@workflow`` and ``@workflow(version="2")`` both work.
@@ -174,6 +198,8 @@ def workflow(
         function: A plain function that calls steps.
         name: The function's name if it is not given.
         version: Stored with each run.
+        retry: Of steps that have no policy of their own.
+        timeout: Of a run, in seconds or as a timedelta.
         unknown: None; there to tell which option was meant.
 
     Raises:
@@ -187,10 +213,32 @@ def workflow(
                 detail=f"Workflow {function.__name__!r} is async ({location.of_function(function)}). Its body only "
                 f"describes a graph: write it with 'def' and without 'await'. Its steps may be async."
             )
-        refuse_unknown(unknown, ("name", "version"), f"workflow {function.__name__ if name is None else name!r}")
-        return Workflow(function, name=name, version=version)
+        refuse_unknown(
+            unknown,
+            ("name", "version", "retry", "timeout"),
+            f"workflow {function.__name__ if name is None else name!r}",
+        )
+        return Workflow(function, name=name, version=version, retry=retry, timeout=timeout)
 
     return decorate if function is None else decorate(function)
+
+
+def _checked_retry(name: str, retry: Any, where: str) -> Retry | None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise DefinitionError(
+            detail=f"Bad option for workflow {name!r} ({where}): retry={retry!r} is not a policy, "
+            "as in retry=Retry(max_attempts=5)."
+        )
+    return retry
+
+
+def _checked_timeout(name: str, timeout: Any, where: str) -> float | None:
+    if timeout is None:
+        return None
+    seconds = as_seconds(f"timeout of workflow {name!r} ({where})", timeout)
+    if seconds == 0:
+        raise DefinitionError(detail=f"Bad option for workflow {name!r} ({where}): timeout=0 leaves no time to run.")
+    return seconds
 
 
 def _check_signature(name: str, signature: Signature, where: str) -> None:

@@ -11,10 +11,12 @@ CeleriacError
 ├── DatabaseUnavailable       Postgres does not answer
 ├── BrokerUnavailable         the broker does not answer
 ├── RunFailed                 the result was asked of a run that failed
+├── RunEnded                  a run that has ended cannot be steered, and only one that failed be retried
 ├── ResultTimeout             the run did not end within the time given
 └── StepError                 an attempt of a step failed for a reason of the engine's
     ├── ArgumentInvalid       a parent's result does not fit the step's parameter
     ├── ResultInvalid         the step returned what its annotation or JSON cannot hold
+    ├── StepTimedOut          the attempt, or all of them together, took too long
     └── WorkerLost            the process that ran the attempt died or stopped answering
 """
 
@@ -110,6 +112,12 @@ class RunFailed(CeleriacError):
     message = "Run {run_id} of {workflow!r} {status}: {reason}"
 
 
+class RunEnded(CeleriacError):
+    """What was asked of a run makes no sense in the state that it is in."""
+
+    message = "Run {run_id} is {status}; it cannot be {action}."
+
+
 class ResultTimeout(CeleriacError, TimeoutError):
     """The run did not end within the time given."""
 
@@ -130,6 +138,12 @@ class ResultInvalid(StepError):
     """What a step returned does not fit its return annotation, or JSON."""
 
     message = "The result of step {step!r} is not valid: {reason}"
+
+
+class StepTimedOut(StepError):
+    """An attempt, or all attempts of a step together, took longer than they may."""
+
+    message = "Attempt {attempt} of step {step!r} did not end within its time."
 
 
 class WorkerLost(StepError):

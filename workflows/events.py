@@ -16,10 +16,18 @@ class EventType(StrEnum):
     RUN_STARTED = "RunStarted"  # data: the input, by parameter name
     STEP_STARTED = "StepStarted"  # data: worker
     STEP_COMPLETED = "StepCompleted"  # data: the result
-    STEP_FAILED = "StepFailed"  # data: type, message, traceback
+    STEP_FAILED = "StepFailed"  # data: type, message, traceback; retry_at if another attempt follows
+    STEP_RETRIED = "StepRetried"  # the wait is over; the step is ready for its next attempt
+    STEP_RETURNED = "StepReturned"  # a worker that stopped handed it back; it is ready again
     STEP_LOST = "StepLost"  # data: worker; the attempt's lease expired, the step is ready again or fails
     RUN_COMPLETED = "RunCompleted"  # data: none; the result is made of the results of steps
-    RUN_FAILED = "RunFailed"  # data: step, the one that failed
+    STEP_REUSED = "StepReused"  # data: the result that the run which this one was forked from has
+    RUN_RETRIED = "RunRetried"  # data: steps, the failed ones that are ready again
+    RUN_PAUSED = "RunPaused"
+    RUN_RESUMED = "RunResumed"
+    RUN_FAILED = "RunFailed"  # data: step, the one that failed; or type and message, if the run's time ran out
+    RUN_CANCELLED = "RunCancelled"  # data: reason
+    RUN_TERMINATED = "RunTerminated"  # data: reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,6 +31,13 @@ class RunState:
     steps: list[StepState] = field(default_factory=list)
 
 
+_ENDINGS = {
+    EventType.RUN_FAILED: RunStatus.FAILED,
+    EventType.RUN_CANCELLED: RunStatus.CANCELLED,
+    EventType.RUN_TERMINATED: RunStatus.TERMINATED,
+}
+
+
 class IllegalEvent(ValueError):
     """An event that cannot follow on the ones before it."""
 
@@ -56,13 +63,34 @@ def _apply(run: RunState, event: Event, graph: Graph) -> None:
         for step in run.steps:
             step.status = StepStatus.READY if step.remaining == 0 else StepStatus.PENDING
     elif event.type is EventType.RUN_COMPLETED:
-        _expect(run.status is RunStatus.RUNNING and run.remaining == 0, event, f"a {run.status} run")
+        _expect(
+            run.status in (RunStatus.RUNNING, RunStatus.PAUSED) and run.remaining == 0, event, f"a {run.status} run"
+        )
         run.status, run.outcome = RunStatus.COMPLETED, event.sequence
-    elif event.type is EventType.RUN_FAILED:
+    elif event.type in _ENDINGS:
         _expect(not run.status.is_terminal, event, f"a {run.status} run")
-        run.status, run.outcome = RunStatus.FAILED, event.sequence
+        run.status, run.outcome = _ENDINGS[event.type], event.sequence
+    elif event.type is EventType.RUN_RETRIED:
+        _expect(run.status is RunStatus.FAILED, event, f"a {run.status} run")
+        run.status, run.outcome = _going_on(run), None
+        for position in event.data["steps"]:
+            step = run.steps[position]
+            _expect(
+                step.status is StepStatus.FAILED, event, f"step {graph.nodes[position].name!r}, which is {step.status}"
+            )
+            step.status, step.lost, step.outcome = StepStatus.READY, 0, None
+    elif event.type is EventType.RUN_PAUSED:
+        _expect(run.status in (RunStatus.PENDING, RunStatus.RUNNING), event, f"a {run.status} run")
+        run.status = RunStatus.PAUSED
+    elif event.type is EventType.RUN_RESUMED:
+        _expect(run.status is RunStatus.PAUSED, event, f"a {run.status} run")
+        run.status = _going_on(run)
     else:
         _apply_to_step(run, event, graph)
+
+
+def _going_on(run: RunState) -> RunStatus:
+    return RunStatus.RUNNING if any(step.attempt for step in run.steps) else RunStatus.PENDING
 
 
 def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
@@ -82,12 +110,25 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
         # Too many attempts were lost: the loss comes first, the failure in the same instant.
         step.status, step.outcome = StepStatus.FAILED, event.sequence
         return
+    if event.type is EventType.STEP_REUSED:
+        _expect(step.status is StepStatus.READY, event, f"step {name!r}, which is {step.status}")
+        step.status, step.outcome = StepStatus.COMPLETED, event.sequence
+        _free(run, event.position, graph)
+        return
+    if event.type is EventType.STEP_RETRIED:
+        _expect(step.status is StepStatus.RETRYING, event, f"step {name!r}, which is {step.status}")
+        step.status = StepStatus.READY
+        return
     _expect(step.status is StepStatus.RUNNING, event, f"step {name!r}, which is {step.status}")
     if event.type is EventType.STEP_COMPLETED:
         step.status, step.outcome = StepStatus.COMPLETED, event.sequence
         _free(run, event.position, graph)
+    elif event.type is EventType.STEP_FAILED and event.data.get("retry_at"):
+        step.status = StepStatus.RETRYING
     elif event.type is EventType.STEP_FAILED:
         step.status, step.outcome = StepStatus.FAILED, event.sequence
+    elif event.type is EventType.STEP_RETURNED:
+        step.status = StepStatus.READY
     elif event.type is EventType.STEP_LOST:
         step.status, step.lost = StepStatus.READY, step.lost + 1
 

@@ -13,6 +13,8 @@ from workflows import templates
 from workflows.errors import DefinitionError
 from workflows.templates import Template
 
+_OPTIONS = ("queue", "priority", "max_attempts", "retry", "timeout", "total_timeout", "heartbeat_timeout")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
@@ -24,7 +26,11 @@ class Node:
     after: tuple[str, ...] = ()  # parents whose results are not used
     queue: str | None = None  # None: wherever the Celery app routes the task
     priority: int | None = None  # as Celery on Redis has it: 0 is served first
-    max_attempts: int | None = None  # of all kinds, attempts lost with their worker included
+    max_attempts: int | None = None  # of all kinds, attempts lost with their worker included; None: see the settings
+    retry: Mapping[str, Any] | None = None  # a Retry as JSON; None: as the settings say
+    timeout: float | None = None  # seconds, of one attempt; None: as the settings say
+    total_timeout: float | None = None  # seconds, of all attempts and the waits between them
+    heartbeat_timeout: float | None = None  # seconds between two heartbeats
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -43,7 +49,7 @@ class Node:
             data["arguments"] = {key: templates.to_json(part) for key, part in self.arguments.items()}
         if self.after:
             data["after"] = list(self.after)
-        for option in ("queue", "priority", "max_attempts"):
+        for option in _OPTIONS:
             if (value := getattr(self, option)) is not None:
                 data[option] = value
         return data
@@ -67,6 +73,7 @@ class Graph:
     version: str
     nodes: tuple[Node, ...]
     returns: Template | None = None  # None: the run has no result
+    timeout: float | None = None  # seconds, of the run; None: as the settings say
 
     def __post_init__(self) -> None:
         if len(self.position) < len(self.nodes):
@@ -85,15 +92,7 @@ class Graph:
         self._refuse_cycles()
 
     def _refuse_cycles(self) -> None:
-        waiting = {i: len(self.parents[i]) for i in range(len(self.nodes))}
-        free = [i for i, count in waiting.items() if count == 0]
-        while free:
-            done = free.pop()
-            del waiting[done]
-            for child in self.dependents[done]:
-                waiting[child] -= 1
-                if waiting[child] == 0:
-                    free.append(child)
+        waiting = set(range(len(self.nodes))).difference(self.in_order())
         if waiting:
             trail = [min(waiting)]
             while trail.count(trail[-1]) < 2:
@@ -128,6 +127,17 @@ class Graph:
                 found[parent].append(child)
         return tuple(tuple(children) for children in found)
 
+    def in_order(self) -> list[int]:
+        """Return all positions, each after those of its parents."""
+        waiting = [len(parents) for parents in self.parents]
+        ordered = [position for position, count in enumerate(waiting) if count == 0]
+        for position in ordered:
+            for child in self.dependents[position]:
+                waiting[child] -= 1
+                if waiting[child] == 0:
+                    ordered.append(child)
+        return ordered
+
     @cached_property
     def sinks(self) -> frozenset[int]:
         """Positions of the nodes that nothing waits for. A run is complete when all of these are."""
@@ -151,12 +161,15 @@ class Graph:
 
     def to_json(self) -> dict[str, Any]:
         """Return the graph as plain JSON data."""
-        return {
+        data: dict[str, Any] = {
             "workflow": self.workflow,
             "version": self.version,
             "nodes": [node.to_json() for node in self.nodes],
             "returns": None if self.returns is None else templates.to_json(self.returns),
         }
+        if self.timeout is not None:
+            data["timeout"] = self.timeout
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Graph:
@@ -167,4 +180,5 @@ class Graph:
             version=data["version"],
             nodes=tuple(Node.from_json(node) for node in data["nodes"]),
             returns=None if returns is None else templates.from_json(returns),
+            timeout=data.get("timeout"),
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from workflows.errors import DefinitionError
 from workflows.names import did_you_mean
+from workflows.retry import Retry, as_seconds
 
 _LOWEST_PRIORITY = 9  # as Celery on Redis has it; 0 is served first
 
@@ -23,6 +25,10 @@ class StepOptions:
     queue: str | None = None
     priority: int | None = None
     max_attempts: int | None = None
+    retry: Retry | None = None
+    timeout: float | timedelta | None = None
+    total_timeout: float | timedelta | None = None
+    heartbeat_timeout: float | timedelta | None = None
 
     def __post_init__(self) -> None:
         if self.queue is not None and not _is_text(self.queue):
@@ -33,6 +39,12 @@ class StepOptions:
             )
         if self.max_attempts is not None and (not _is_int(self.max_attempts) or self.max_attempts < 1):
             raise ValueError(f"max_attempts={self.max_attempts!r} is not a number from 1 up")
+        if self.retry is not None and not isinstance(self.retry, Retry):
+            raise ValueError(f"retry={self.retry!r} is not a policy, as in retry=Retry(max_attempts=5)")
+        for name in ("timeout", "total_timeout", "heartbeat_timeout"):
+            value = getattr(self, name)
+            if value is not None and as_seconds(name, value) <= 0:
+                raise ValueError(f"{name}={value!r} is not a time: give seconds above 0, or a timedelta")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from workflows.errors import DefinitionError
 from workflows.graph import Node
 from workflows.literals import symbols_in, template_of
 from workflows.names import numbered
+from workflows.retry import Retry, as_seconds
 from workflows.signatures import BindingFailed
 from workflows.symbols import Part, Symbol, is_symbol, part_of
 from workflows.templates import InputPart, ResultPart, Template, sources
@@ -29,8 +30,9 @@ _current: ContextVar[Reading | None] = ContextVar("celeriac_reading", default=No
 class Reading:
     """One reading of one workflow's body. Its nodes are in the order of the calls."""
 
-    def __init__(self, workflow: str) -> None:
+    def __init__(self, workflow: str, retry: Retry | None = None) -> None:
         self.workflow = workflow
+        self._retry = retry
         self.nodes: list[Node] = []
         self.steps: dict[str, Step[..., Any]] = {}
         self._names: set[str] = set()
@@ -82,7 +84,7 @@ class Reading:
                 after=after,
                 queue=options.queue,
                 priority=options.priority,
-                max_attempts=options.max_attempts,
+                **self._limits(options),
             )
         )
         return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
@@ -104,6 +106,17 @@ class Reading:
             return template_of(value, codec)
         except ValueInvalid as error:
             raise self._error(f"cannot use {what}", str(error)) from None
+
+    def _limits(self, options: NodeOptions) -> dict[str, Any]:
+        retry = options.retry or self._retry
+        limit = options.max_attempts
+        if limit is None and retry is not None:
+            limit = retry.max_attempts
+        times = {
+            name: None if (value := getattr(options, name)) is None else as_seconds(name, value)
+            for name in ("timeout", "total_timeout", "heartbeat_timeout")
+        }
+        return {"max_attempts": limit, "retry": None if retry is None else retry.to_json(), **times}
 
     def _admit(self, step: Step[..., Any]) -> None:
         known = self.steps.setdefault(step.name, step)

@@ -10,8 +10,10 @@ from uuid import UUID
 
 from workflows.errors import ResultTimeout, RunFailed
 from workflows.events import Event
+from workflows.explain import Reason
 from workflows.states import RunStatus
-from workflows.views import RunView, StepView
+from workflows.steering import Action
+from workflows.views import ErrorView, RunView, StepView
 
 if TYPE_CHECKING:
     from workflows.client import Client
@@ -55,6 +57,63 @@ class Run(Generic[R]):
         """Return the run's events in order."""
         return self._client.reader.events(self.id)
 
+    def explain(self) -> tuple[Reason, ...]:
+        """Return why each step that has not run to its end has not."""
+        return self._client.explain(self.view())
+
+    def pause(self) -> None:
+        """Pause the run: what runs finishes, nothing new starts. A paused run stays paused.
+
+        Raises:
+            RunEnded: the run has ended.
+        """
+        self._client.steering.steer(Action.PAUSE, self.id)
+
+    def resume(self) -> None:
+        """Let the run go on at once, if it is paused.
+
+        Raises:
+            RunEnded: the run has ended.
+        """
+        self._client.steering.steer(Action.RESUME, self.id)
+
+    def cancel(self, reason: str | None = None) -> None:
+        """End the run: steps that run are asked to stop, nothing new starts. A cancelled run stays cancelled.
+
+        Raises:
+            RunEnded: the run has ended otherwise.
+        """
+        self._client.steering.steer(Action.CANCEL, self.id, reason)
+
+    def terminate(self, reason: str | None = None) -> None:
+        """End the run at once: workers kill processes that run its steps, where their pool can.
+
+        Raises:
+            RunEnded: the run has ended otherwise.
+        """
+        self._client.steering.steer(Action.TERMINATE, self.id, reason)
+
+    def retry(self) -> None:
+        """Let a failed run go on from its failed steps. Completed steps are not run again.
+
+        Raises:
+            RunEnded: the run has not failed, so there is nothing to retry.
+        """
+        self._client.retry(self.id)
+
+    def fork(self, from_step: str, *, version: str | None = None) -> Run[Any]:
+        """Start a new run with the same input that reuses the results of all steps before one.
+
+        Args:
+            from_step: The name of the step to run anew, with everything that depends on it.
+            version: Of the workflow; by default the very graph of this run.
+
+        Raises:
+            DefinitionError: there is no such step.
+            UnknownWorkflow: this process does not know that version.
+        """
+        return self._client.fork(self.id, from_step, version=version)
+
     def wait(self, timeout: float | None = None) -> RunStatus:
         """Wait for the run to end and return the state it ended in.
 
@@ -93,7 +152,7 @@ class Run(Generic[R]):
                 status=status,
                 step=error and error.step,
                 type=error and error.type,
-                reason=f"step {error.step!r} raised {error.type}: {error.message}" if error else "no error is recorded",
+                reason=_describe(error),
             )
         text = self._client.reader.result(self.id)
         return self._decode("null" if text is None else text)
@@ -101,3 +160,11 @@ class Run(Generic[R]):
     def result_json(self, timeout: float | None = None) -> Any:
         """Return the result as plain JSON data; otherwise as ``result``."""
         return Run(self._client, self.id).result(timeout)
+
+
+def _describe(error: ErrorView | None) -> str:
+    if error is None:
+        return "no error is recorded"
+    if error.step is None:
+        return error.message
+    return f"step {error.step!r} raised {error.type}: {error.message}"

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workflows.errors import ConfigurationError
+from workflows.retry import Retry
 
 
 class Settings(BaseSettings):
@@ -29,6 +30,13 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=6.0, ge=1)  # a process silent for so long has lost its steps
     reconcile_seconds: float = Field(default=0.5, gt=0)  # pause between two passes of the reconciler
     max_lost_attempts: int = Field(default=3, ge=1)  # attempts of a step that may be lost with their worker
+    retry_max_attempts: int = Field(
+        default=3, ge=1
+    )  # of steps without a policy of their own; lost ones are not counted
+    retry_delay_seconds: float = Field(default=1.0, ge=0)  # before the second attempt; doubles with each further one
+    retry_max_delay_seconds: float = Field(default=300.0, ge=0)
+    step_timeout_seconds: float = Field(default=300.0, gt=0)  # of an attempt whose step has no timeout of its own
+    run_timeout_seconds: float = Field(default=86_400.0, gt=0)  # of a run whose workflow has no timeout of its own
     carry_on_seconds: float = Field(default=1.0, ge=0)  # how long a worker goes on in one process; 0: never
     prepare_statements: bool = True  # turn off behind a PgBouncer older than 1.21
 
@@ -53,6 +61,15 @@ class Settings(BaseSettings):
                 f"CELERIAC_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()
             )
             raise ConfigurationError(detail=f"Settings are not valid: {problems}") from None
+
+    @property
+    def retry(self) -> Retry:
+        """The policy of steps that have none of their own."""
+        return Retry(
+            max_attempts=self.retry_max_attempts,
+            delay=self.retry_delay_seconds,
+            max_delay=self.retry_max_delay_seconds,
+        )
 
     @property
     def lease(self) -> timedelta:

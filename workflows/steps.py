@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, cast, overload
 
 from workflows import location
@@ -15,6 +16,7 @@ from workflows.functions import check_function
 from workflows.names import check_name
 from workflows.options import NodeOptions, StepOptions, refuse_unknown
 from workflows.reading import Reading
+from workflows.retry import Retry
 from workflows.signatures import read_signature
 from workflows.symbols import is_symbol, part_of
 from workflows.values import ValueInvalid
@@ -35,9 +37,7 @@ class Step(Generic[P, R]):
         module: The module that defines it.
         signature: Its parameters and its result, without the context.
         is_async: Whether the function is a coroutine function.
-        queue: Where uses without a queue of their own go; None leaves it to the Celery app.
-        priority: Of uses without one of their own; None leaves it to the Celery app.
-        max_attempts: Of uses without a limit of their own; None leaves it to the settings.
+        defaults: Options of uses that have none of their own.
     """
 
     def __init__(self, function: Callable[..., Any], *, name: str | None, options: StepOptions) -> None:
@@ -47,10 +47,8 @@ class Step(Generic[P, R]):
         self.name = check_name("step", function.__name__ if name is None else name, location.of_function(function))
         self.signature = read_signature(function, f"step {self.name!r}")
         self.is_async = inspect.iscoroutinefunction(function)
-        self.queue = options.queue
-        self.priority = options.priority
-        self.max_attempts = options.max_attempts
-        self._defaults = NodeOptions(queue=options.queue, priority=options.priority, max_attempts=options.max_attempts)
+        self.defaults = options
+        self._use = NodeOptions(**_given(options))
         self._decoders = {p.name: p.codec.decode for p in self.signature.parameters.values()}
         self._encode = self.signature.result.encode
 
@@ -64,7 +62,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Add a node in the body of a workflow; run the function anywhere else."""
-        return cast("R", _use(self, args, kwargs, self._defaults))
+        return cast("R", _use(self, args, kwargs, self._use))
 
     def options(
         self,
@@ -74,6 +72,10 @@ class Step(Generic[P, R]):
         queue: str | None = None,
         priority: int | None = None,
         max_attempts: int | None = None,
+        retry: Retry | None = None,
+        timeout: float | timedelta | None = None,
+        total_timeout: float | timedelta | None = None,
+        heartbeat_timeout: float | timedelta | None = None,
         **unknown: Never,
     ) -> StepUse[P, R]:
         """Return this step with options for some of its uses. Outside of a workflow they change nothing.
@@ -83,7 +85,11 @@ class Step(Generic[P, R]):
             after: Results of steps to wait for, without using them.
             queue: Where the step goes.
             priority: From 0, served first, to 9, served last.
-            max_attempts: How often the step is tried.
+            max_attempts: How often the step is tried, lost attempts included.
+            retry: Whether and when a failed attempt is followed by another.
+            timeout: Of one attempt, in seconds or as a timedelta.
+            total_timeout: Of all attempts together, and the waits between them.
+            heartbeat_timeout: Between two calls of ``StepContext.heartbeat``.
             unknown: None; there to tell which option was meant.
 
         Raises:
@@ -95,13 +101,16 @@ class Step(Generic[P, R]):
         if name is not None:
             check_name("use of a step", name, where)
         try:
-            chosen = NodeOptions(
-                name=name,
-                after=after,
-                queue=self.queue if queue is None else queue,
-                priority=self.priority if priority is None else priority,
-                max_attempts=self.max_attempts if max_attempts is None else max_attempts,
+            own = StepOptions(
+                queue=queue,
+                priority=priority,
+                max_attempts=max_attempts,
+                retry=retry,
+                timeout=timeout,
+                total_timeout=total_timeout,
+                heartbeat_timeout=heartbeat_timeout,
             )
+            chosen = NodeOptions(name=name, after=after, **{**_given(self.defaults), **_given(own)})
         except ValueError as error:
             raise DefinitionError(detail=f"Bad option for {subject}: {error}.") from None
         return StepUse(step=self, chosen=chosen)
@@ -199,6 +208,10 @@ def step(
     queue: str | None = None,
     priority: int | None = None,
     max_attempts: int | None = None,
+    retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    total_timeout: float | timedelta | None = None,
+    heartbeat_timeout: float | timedelta | None = None,
 ) -> StepDecorator: ...
 def step(function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a function a step of workflows; ``@step`` and ``@step(queue=…)`` both work.
@@ -208,7 +221,7 @@ def step(function: Callable[..., Any] | None = None, /, *, name: str | None = No
             its result travel as JSON. A parameter annotated ``StepContext`` is filled in; put it first,
             for then type checkers know that callers leave it out.
         name: The function's name if it is not given.
-        options: ``queue``, ``priority`` and ``max_attempts``: defaults for all uses of the step.
+        options: Those of ``Step.options`` but for ``name`` and ``after``: defaults for all uses of the step.
 
     Raises:
         DefinitionError: the function cannot be a step, or an option is unknown or cannot have this value.
@@ -227,6 +240,11 @@ def step(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 
     known = {f.name for f in fields(StepOptions)}
     return decorate if function is None else decorate(function)
+
+
+def _given(options: StepOptions) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {f.name: value for f in fields(options) if (value := getattr(options, f.name)) is not None}
 
 
 def _use(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], chosen: NodeOptions) -> Any:

@@ -36,7 +36,8 @@ class StepView:
     ready_at: datetime | None
     started_at: datetime | None  # of the last attempt
     finished_at: datetime | None
-    error: ErrorView | None
+    due_at: datetime | None  # of a step that waits for its next attempt
+    error: ErrorView | None  # why it failed; of a step that is tried again: why the last attempt did
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

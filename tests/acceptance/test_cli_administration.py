@@ -1,12 +1,16 @@
 """Migrating, auditing, reconciling, and the doctor."""
 
 import json
+from datetime import timedelta
 
 import psycopg
 import pytest
 
 from tests.support.commands import Celeriac, CeleriacInside
 from tests.support.servers import redis_client
+from tests.support.waiting import wait_until
+from workflows.client import Client
+from workflows.history.leases import Serves
 from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
@@ -44,6 +48,9 @@ def test_reconciling_once_dispatches_what_is_lost_and_ends(celeriac: CeleriacIns
     celeriac("start", "arithmetic", "--input", "1")
     with redis_client(settings.require_broker_url()) as broker:
         broker.flushdb()
+    with Client(settings) as client:  # without a worker that has the code, a message would only be thrown away
+        serves = Serves(steps=frozenset({"prepare"}))
+        client.leases.renew(["process:w:1:x"], worker="w", lease=timedelta(minutes=1), serves=serves)
     ended = Celeriac(settings)("reconcile", "--once", "--json")
     assert (ended.exit_code, json.loads(ended.out)["redispatched"]) == (0, 1)
 
@@ -54,7 +61,18 @@ def test_the_doctor_finds_a_healthy_fleet_healthy(celeriac: CeleriacInside, sett
     assert ended.exit_code == 0, ended.out
     assert [line.split()[:3] for line in ended.out.splitlines() if not line.startswith(" ")] == [
         ["✓", name, "ok"]
-        for name in ("settings", "packages", "imports", "database", "schema", "broker", "workers", "queues", "waiting")
+        for name in (
+            "settings",
+            "packages",
+            "imports",
+            "database",
+            "schema",
+            "broker",
+            "workers",
+            "queues",
+            "code",
+            "waiting",
+        )
     ]
 
 
@@ -63,6 +81,21 @@ def test_the_doctor_names_a_queue_without_a_consumer(celeriac: CeleriacInside, s
     check = findings(celeriac)["queues"]
     assert check["status"] == "error"
     assert check["message"] == "no worker takes from queue 'second', where triple goes"
+
+
+def test_the_doctor_names_the_run_that_waits_for_code_that_nobody_has(
+    celeriac: CeleriacInside, settings: Settings, start_worker
+):
+    run = celeriac("start", "holding", "--input", '"gate"').out.strip()
+    cancelled = celeriac("start", "stumbling").out.strip()
+    celeriac("cancel", cancelled)
+    start_worker(settings.model_copy(update={"imports": ("tests.support.flows_wide",)}), pool="threads")
+    check = wait_until(lambda: (found := findings(celeriac)["code"])["status"] == "error" and found)
+    assert check["message"] == f"no worker has step 'hold', for which run {run} waits"
+    assert "CELERIAC_IMPORTS" in check["hint"]
+    shown = celeriac("show", run).out
+    assert "· hold: waits for a worker that has step 'hold' (none on queue 'celery' has its code)" in shown
+    assert "· conclude: waits for hold" in shown
 
 
 def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str):
@@ -82,6 +115,7 @@ def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str
         "broker": "error",
         "workers": "skipped",
         "queues": "skipped",
+        "code": "skipped",
         "waiting": "skipped",
     }
     assert "Run `celeriac migrate`." in found["schema"]["message"]

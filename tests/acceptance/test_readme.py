@@ -40,6 +40,11 @@ $ celeriac --version | grep \\
 celeriac 0.1.0
 ```
 
+```console
+$ version=$(celeriac --version)
+$ celeriac --version | grep -x "$version"
+```
+
 ```python
 import os
 assert doubled == int(os.environ["NUMBER"])
@@ -88,7 +93,7 @@ def test_blocks_are_run_in_order_with_what_those_before_have_left(make_reader):
 
 
 def test_lines_of_a_block_are_its_commands():
-    [block] = [block for block in blocks(SAMPLE) if block.language == "console"]
+    block = next(block for block in blocks(SAMPLE) if block.language == "console")
     assert block == Block(
         language="console", text="$ celeriac --version | grep \\\n    celeriac\nceleriac 0.1.0\n", line=24
     )

@@ -82,6 +82,7 @@ def test_the_teams_routes_send_a_step_to_another_queue(team_client, effects, sta
     assert_all_completed_once(team_client)
 
 
+@pytest.mark.usefixtures("once")
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_signals_fire_for_each_step_though_one_process_carries_on(team_client, effects, start_team_worker, pool):
     start_team_worker(pool=pool, concurrency=1)

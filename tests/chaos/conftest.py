@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.effects import Effects
-from tests.support.fleet import FLOWS, client, effects, flows, gate, make_client, start_worker
+from tests.support.fleet import FLOWS, client, effects, flows, gate, make_client, once, start_worker
 from tests.support.servers import PrivateServers
 from workflows.client import Client
 from workflows.settings import Settings
 
-__all__ = ["client", "effects", "flows", "gate", "make_client", "start_worker"]
+__all__ = ["client", "effects", "flows", "gate", "make_client", "once", "start_worker"]
 
 
 @pytest.fixture

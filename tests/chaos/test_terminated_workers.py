@@ -31,7 +31,7 @@ def end_cold(worker) -> None:
 
 
 @pytest.mark.parametrize("end", [end_child, end_group, end_cold])
-def test_a_step_whose_process_is_told_to_end_is_lost_not_failed(client, flows, effects, gate, start_worker, end):
+def test_a_step_whose_process_is_told_to_end_is_handed_back_not_failed(client, flows, effects, gate, start_worker, end):
     worker = start_worker(flows, concurrency=1)
     run = client.start(holding_once, str(gate))
     wait_until(lambda: effects.of(hold_once.name), message="the step runs")
@@ -42,6 +42,7 @@ def test_a_step_whose_process_is_told_to_end_is_lost_not_failed(client, flows, e
 
     assert run.result(20) == 2
     assert events_of(client, "StepFailed") == 0
-    assert events_of(client, "StepLost") == 1
+    assert events_of(client, "StepReturned") == 1
+    assert events_of(client, "StepLost") == 0
     assert scalar(client, "SELECT array_agg(attempt) FROM effects") == [2]
     assert_all_completed_once(client)

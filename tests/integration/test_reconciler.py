@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.store import ALIVE, DEAD, WORKER, Store
+from worker.overdue import Overdue
 from worker.queues import queues_of
 from worker.reconciler import BLIND_WAIT, SETTLE, STALLED_EVERY_SECONDS, Reconciled, Reconciler
 from workflows.errors import DatabaseUnavailable
@@ -34,10 +35,12 @@ class Fleet:
 
     def __init__(self, store: Store, broker: Broker, app: Celery, settings: Settings) -> None:
         self.store = store
+        self.store.serves = True
         self.broker = broker
         self.app = app
         self.settings = settings
         self.publisher = Publisher(app)
+        self.overdue = Overdue(attempts=store.attempts, runs=store.runs, wakeups=Wakeups(None), retry=settings.retry)
         self.reconciler = self.make_reconciler()
 
     def make_reconciler(self, *, blind: bool = False, **settings: float) -> Reconciler:
@@ -48,6 +51,7 @@ class Fleet:
             runs=self.store.runs,
             publisher=self.publisher,
             queues=None if blind else queues_of(self.app),
+            overdue=self.overdue,
             wakeups=Wakeups(None),
             settings=self.settings.model_copy(update=chosen),
         )
@@ -278,7 +282,7 @@ def test_steps_that_became_ready_after_their_run_had_failed_are_put_out_of_the_w
 def test_more_lost_messages_than_a_batch_holds_are_sent_without_waiting_for_the_first_to_be_done(fleet, monkeypatch):
     monkeypatch.setattr("worker.reconciler.BATCH", 4)
     fleet.start(graph_of({f"s{i}": [] for i in range(10)}), publish=False)
-    fleet.store.execute("UPDATE workflow_tasks SET step = 'same'")
+    fleet.store.execute("UPDATE workflow_tasks SET step = 'do_s0'")
     now = fleet.store.reconciling.now() + timedelta(seconds=2)
     passes = [fleet.reconciler.run_once(now + i * SETTLE).redispatched for i in range(5)]
     assert sum(passes) == 10
@@ -449,6 +453,7 @@ def test_a_pass_without_a_database_is_an_error_and_the_next_begins_anew(fleet):
         runs=fleet.store.runs,
         publisher=fleet.publisher,
         queues=None,
+        overdue=fleet.overdue,
         wakeups=Wakeups(None),
         settings=fleet.settings,
     )

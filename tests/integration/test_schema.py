@@ -111,6 +111,8 @@ def test_a_database_that_is_not_there_is_named_without_its_password():
         ("task_pending_has_parents_remaining", "UPDATE workflow_tasks SET status = 'ready' WHERE name = 's1'"),
         ("task_running_holds_lease", "UPDATE workflow_tasks SET status = 'running' WHERE name = 's0'"),
         ("task_ended_has_outcome", "UPDATE workflow_tasks SET status = 'completed' WHERE name = 's0'"),
+        ("task_retrying_is_due", "UPDATE workflow_tasks SET status = 'retrying' WHERE name = 's0'"),
+        ("task_retrying_is_due", "UPDATE workflow_tasks SET due_at = now() WHERE name = 's0'"),
         ("task_ended_has_outcome", "UPDATE workflow_tasks SET outcome = 1 WHERE name = 's0'"),
     ],
 )

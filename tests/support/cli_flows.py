@@ -3,8 +3,9 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
-from workflows import step, workflow
+from workflows import Retry, StepContext, step, workflow
 
 
 @step
@@ -33,7 +34,7 @@ def arithmetic(number: int):
     return add([double(prepared), triple(prepared)])
 
 
-@step
+@step(max_attempts=1)
 def refuse(number: int) -> int:
     raise ValueError(f"no luck with {number}")
 
@@ -63,3 +64,52 @@ def vanish() -> None:
 @workflow
 def vanishing():
     vanish()
+
+
+@step
+def announce(file: str) -> str:
+    return file
+
+
+@step(max_attempts=1)
+def demand(file: str) -> str:
+    """Fails unless the file is there."""
+    return Path(file).read_text()
+
+
+@step
+def conclude(text: str) -> str:
+    return text.upper()
+
+
+@workflow
+def demanding(file: str):
+    return conclude(demand(announce(file)))
+
+
+@workflow(name="demanding", version="2")
+def demanding_again(file: str):
+    return conclude(conclude.options(name="polish")(demand(announce(file))))
+
+
+@step(retry=Retry(max_attempts=2, delay=3600, max_delay=3600, jitter=0))
+def stumble() -> None:
+    raise ConnectionError("the bank is closed")
+
+
+@workflow
+def stumbling():
+    stumble()
+
+
+@step
+def hold(context: StepContext, file: str) -> str:
+    """Waits for the file, or for its run to be cancelled."""
+    while not Path(file).exists() and not context.cancelled:
+        threading.Event().wait(0.02)
+    return file
+
+
+@workflow
+def holding(file: str):
+    return conclude(hold(file))

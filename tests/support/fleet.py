@@ -60,5 +60,11 @@ def flows(settings: Settings, effects: Effects) -> Settings:
 
 
 @pytest.fixture
+def once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of this test try a step once, unless it has a policy of its own."""
+    monkeypatch.setenv("CELERIAC_RETRY_MAX_ATTEMPTS", "1")
+
+
+@pytest.fixture
 def client(flows: Settings, make_client: Callable[[Settings], Client]) -> Client:
     return make_client(flows)

@@ -2,7 +2,8 @@
 
 - Python whose first line is ``# shop/flows.py`` is written to that file and imported. Other Python runs in one process,
   block after block in one namespace, as in a session.
-- Of sh, bash and console, every line is run; in console, those after ``$``. What a fleet is made of (a worker, Flower,
+- Of sh, bash and console, every line is run; in console, those after ``$``. A line ``run=$(celeriac …)`` sets a
+  variable for those after it. What a fleet is made of (a worker, Flower,
   ``celeriac dev``) stays up until the end. Output that is shown is not compared.
 - Setting up this repository (make, pip) is what other tests are about. Any other command is an error, so that nothing
   goes untested unseen.
@@ -23,6 +24,7 @@ from tests.support.processes import BackgroundProcess
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# ((?:\w+/)*(\w+)\.py)\n")
+_ASSIGNMENT = re.compile(r"(\w+)=\$\((celeriac .*)\)")
 _SHELL = {"sh", "bash", "console"}
 _SETTING_UP = {"make", "pip"}
 
@@ -142,6 +144,9 @@ class Reader:
         self.python(f"import {named[1].removesuffix('.py').replace('/', '.')}", f"README.md, line {block.line}")
 
     def _shell(self, command: str, place: str) -> None:
+        if assigned := _ASSIGNMENT.fullmatch(command):
+            self._environment[assigned[1]] = self._run(assigned[2], place).strip()
+            return
         words = shlex.split(command, comments=True)
         match words:
             case ["export", assignment]:
@@ -158,18 +163,22 @@ class Reader:
             case ["celeriac", "dev", *_]:
                 self._background([*words, f"--flower-port={_free_port()}"], r"\bready\.")
             case ["celeriac", *_]:
-                done = subprocess.run(
-                    ["bash", "-c", command],
-                    cwd=self._folder,
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    check=False,
-                    text=True,
-                )
-                assert done.returncode == 0, f"{place}\n{done.stdout}{done.stderr}"
+                self._run(command, place)
             case _:
                 raise AssertionError(f"{place}\nis a command that tests/support/readme.py does not know.")
+
+    def _run(self, command: str, place: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert done.returncode == 0, f"{place}\n{done.stdout}{done.stderr}"
+        return done.stdout
 
     def _background(self, words: list[str], sign_of_life: str) -> None:
         self._started += 1

@@ -13,13 +13,14 @@ from workflows.audit import Audit, Discrepancy
 from workflows.graph import Graph
 from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Next
 from workflows.history.database import Database
-from workflows.history.leases import LeaseStore
+from workflows.history.leases import LeaseStore, Serves
 from workflows.history.reading import Reader
 from workflows.history.reconciling import LostAttempt, ReconcilerStore
 from workflows.history.runs import RunStore
 
 WORKER = "celery@here"
 ALIVE = f"process:{WORKER}:1:0"  # a lease that is taken when the store is made, for longer than a test takes
+SERVING = "process:celery@there:1:0"  # of a worker that has the code of all steps, for tests that want one
 DEAD = f"process:{WORKER}:2:0"  # one that was never taken
 ERROR = {"type": "ValueError", "message": "no stock", "traceback": "Traceback …"}
 
@@ -30,6 +31,8 @@ class Store:
     Attributes:
         attempts: Has a connection for each thread.
         is_damaged: Set by a test that damages rows: then the audit at its end is left out.
+        serves: Whether a living worker has the code of every step that is started: without one, none is dispatched
+            again.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -41,6 +44,8 @@ class Store:
         self.reconciling = ReconcilerStore(self.database)
         self.reader = Reader(self.database, self.runs)
         self.is_damaged = False
+        self.serves = False
+        self._served: set[str] = set()
         self.leases.renew([ALIVE], worker=WORKER, lease=timedelta(minutes=10))
 
     def close(self) -> None:
@@ -50,6 +55,11 @@ class Store:
     # What workers do
 
     def start(self, graph: Graph, run_input: str = "{}", **options: Any) -> UUID:
+        steps = {node.step for node in graph.nodes}
+        if self.serves and not steps <= self._served:
+            self._served |= steps
+            serves = Serves(steps=frozenset(self._served))
+            self.leases.renew([SERVING], worker="celery@there", lease=timedelta(minutes=10), serves=serves)
         run_id, _ = self.runs.start(graph, run_input, **{"tags": {}, **options})
         return run_id
 
@@ -85,8 +95,10 @@ class Store:
         for name in names:
             assert self.complete(self.take(run_id, name)) is not None
 
-    def fail(self, attempt: Attempt) -> bool | None:
-        return self.attempts.fail(attempt, ERROR)
+    def fail(self, attempt: Attempt, retry_in: float | None = None) -> bool | None:
+        """Record a failure; return whether it ended the run, None if the attempt is superseded."""
+        failure = self.attempts.fail(attempt, ERROR, retry_in)
+        return None if failure is None else failure.run_ended
 
     def lose(self, max_lost: int = 3, lease_seconds: float = 0, batch: int = 1_000) -> list[LostAttempt]:
         """End attempts whose lease expired, as the reconciler does."""

@@ -113,10 +113,11 @@ def test_two_of_one_name_are_refused_with_both_modules(module, kind):
     if kind == "workflows":
         module("billing", FLOWS.format(step="two", workflow="flow1"))
     name = "same" if kind == "steps" else "flow1"
+    what = "steps" if kind == "steps" else "workflows of version '1'"
     with pytest.raises(DefinitionError) as caught:
         Catalog.load(["shop", "billing"])
     assert str(caught.value) == (
-        f"Two {kind} are named {name!r}: that of shop and that of billing. Rename one of them with name=…."
+        f"Two {what} are named {name!r}: that of shop and that of billing. Rename one of them with name=…."
     )
 
 

@@ -1,11 +1,16 @@
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from workflows import step, workflow
 from workflows.catalog import Catalog
 from workflows.cli import checks
 from workflows.cli.checks import CheckStatus
 from workflows.cli.examination import found_packages
+from workflows.history.leases import Serves
+from workflows.history.unserved import Waiting
+
+RUN, OTHER = UUID(int=1), UUID(int=2)
 
 
 @step(queue="pictures")
@@ -66,3 +71,35 @@ def test_a_step_that_waits_long_is_worth_a_look():
     assert checks.check_waiting(None).status is CheckStatus.OK
     assert checks.check_waiting(timedelta(seconds=2)).status is CheckStatus.OK
     assert checks.check_waiting(timedelta(minutes=5)).status is CheckStatus.WARNING
+
+
+def serving(queues="celery", steps="send"):
+    return Serves(queues=frozenset(queues.split()), steps=frozenset(steps.split()))
+
+
+def test_a_step_that_no_worker_has_is_told_with_the_runs_that_wait_for_it():
+    check = checks.check_code([Waiting(step="render", queue="", runs=(RUN,))], [serving()])
+    assert check.status is CheckStatus.ERROR
+    assert check.message == f"no worker has step 'render', for which run {RUN} waits"
+    both = checks.check_code([Waiting(step="render", queue="pictures", runs=(RUN, OTHER))], [serving("pictures")])
+    assert both.message == (f"no worker on queue 'pictures' has step 'render', for which runs {RUN}, {OTHER} wait")
+
+
+def test_a_step_that_a_worker_of_its_queue_has_is_served():
+    waiting = [Waiting(step="render", queue="pictures", runs=(RUN,))]
+    assert checks.check_code(waiting, [serving(), serving("pictures", "render")]).status is CheckStatus.OK
+    assert checks.check_code([], [serving()]).status is CheckStatus.OK
+    # The code is there, but on another queue, which does not help.
+    assert checks.check_code(waiting, [serving("pictures"), serving("celery", "render")]).status is CheckStatus.ERROR
+
+
+def test_a_worker_that_has_not_told_yet_what_it_runs_is_given_the_benefit_of_the_doubt():
+    waiting = [Waiting(step="render", queue="pictures", runs=(RUN,))]
+    assert checks.check_code(waiting, [serving(), serving("", "")]).status is CheckStatus.OK
+
+
+def test_a_queue_that_nobody_takes_from_is_told_as_a_queue_also_for_steps_that_are_not_imported():
+    waiting = [Waiting(step="old", queue="gone", runs=(RUN,)), Waiting(step="routed", queue="", runs=(RUN,))]
+    assert checks.check_code(waiting[:1], [serving()]).status is CheckStatus.OK
+    needed = checks.queues_needed(Catalog.of(report), "celery", waiting)
+    assert needed == {"celery": {"send"}, "pictures": {"render"}, "gone": {"old"}}

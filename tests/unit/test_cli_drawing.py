@@ -1,5 +1,6 @@
 from workflows.cli import drawing
 from workflows.graph import Graph, Node
+from workflows.retry import Retry
 from workflows.templates import ResultPart
 
 IRREGULAR = Graph(
@@ -27,6 +28,30 @@ def test_a_graph_is_drawn_as_text_with_the_options_of_its_steps():
         "aggregate ← a, b, c",
         "notify (priority 0) ← aggregate, validate",
     ]
+
+
+def test_a_graph_tells_how_its_steps_are_retried_and_when_they_time_out():
+    steady = Retry(max_attempts=2, backoff="constant", delay=5)
+    picky = Retry(max_attempts=5, retry_on=(OSError,), give_up_on=(PermissionError, FileNotFoundError))
+    graph = Graph(
+        workflow="patient",
+        version="1",
+        nodes=(
+            Node(name="a", step="a", retry=steady.to_json(), timeout=30.0),
+            Node(name="b", step="b", retry=picky.to_json(), max_attempts=4),
+            Node(name="c", step="c", total_timeout=600.0, heartbeat_timeout=1.5),
+        ),
+        timeout=7200.0,
+    )
+    assert drawing.as_text(graph).splitlines() == [
+        "├─ a (up to 2 attempts, waits of 5.0 s, timeout 30.0 s)",
+        (
+            "├─ b (up to 4 attempts, waits from 1.0 s, exponential, at most 5 min, retries OSError, "
+            "gives up on PermissionError, FileNotFoundError)"
+        ),
+        "└─ c (total timeout 10 min, heartbeat timeout 1.5 s)",
+    ]
+    assert " · timeout 2 h · " in drawing.summary(graph)
 
 
 def test_mermaid_and_graphviz_tell_data_from_order():

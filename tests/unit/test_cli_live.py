@@ -8,6 +8,7 @@ from rich.console import Console
 from tests.support.views import RUN, START, run_view, step_view
 from workflows.cli.live import changes, follow
 from workflows.cli.stopping import StopRequest
+from workflows.cli.words import clock
 from workflows.views import ErrorView
 
 NOW = START + timedelta(seconds=4)
@@ -51,6 +52,29 @@ def test_a_failure_and_a_lost_attempt_are_told_on_one_line_each():
         "◌ b ready, 1 lost",
         "✗ a failed in 10 ms, attempt 2: ValueError: no way",
     ]
+
+
+def test_a_step_that_is_tried_again_is_told_with_its_time_and_error():
+    why = ErrorView(type="Busy", message="try\nlater")
+    retrying = run_view([step_view("a", status="retrying", error=why), step_view("b", ["a"], "pending")])
+    due = clock(START + timedelta(seconds=6))
+    assert told(MIDDLE, retrying)[0] == f"↻ a retrying at {due}, attempt 1: Busy: try later"
+    again = run_view([step_view("a", status="running", attempt=2, error=why), step_view("b", ["a"], "pending")])
+    assert told(retrying, again) == ["● a running, attempt 2 on celery@host"]
+
+
+def test_pausing_and_resuming_are_told_when_they_are_seen():
+    paused = run_view(MIDDLE.steps, "paused")
+    [line] = changes(MIDDLE, paused, now=NOW)
+    assert line.plain == f"{clock(NOW)}  ‖ order_processing paused"
+    [line] = changes(paused, MIDDLE, now=NOW)
+    assert line.plain == f"{clock(NOW)}  ● order_processing running"
+
+
+def test_a_run_that_is_cancelled_is_told_with_the_reason():
+    cancelled = run_view(MIDDLE.steps, "cancelled", error=ErrorView(type="RunCancelled", message="wrong price"))
+    assert told(MIDDLE, cancelled) == ["⊘ order_processing cancelled in 3.0 s: wrong price"]
+    assert follow(Scripted(MIDDLE, cancelled), console=Console(file=io.StringIO()), stop=StopRequest()) is cancelled
 
 
 def test_many_alike_changes_are_told_on_one_line():

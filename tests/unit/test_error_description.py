@@ -5,8 +5,7 @@ import json
 import pytest
 
 from worker.invocation import EventLoop, describe_error, invoke
-from worker.transactions import StepTransaction
-from workflows import step
+from workflows import StepContext, step
 from workflows.errors import ResultInvalid
 from workflows.graph import Graph, Node
 from workflows.history.attempts import Attempt, Claim
@@ -42,7 +41,7 @@ def test_the_traceback_begins_at_the_steps_code_and_not_at_the_engines():
     graph = Graph(workflow="w", version="1", nodes=(Node(name="refuse", step="refuse_at_once"),))
     attempt = Attempt(run_id=new_run_id(), position=0, name="refuse", attempt=1, lease="process:test:1:0")
     claim = Claim(attempt=attempt, run_input="{}", results={})
-    error = raised(lambda: invoke(refuse_at_once, graph, claim, StepTransaction(None), EventLoop()))
+    error = raised(lambda: invoke(refuse_at_once, graph, StepContext.detached("refuse"), claim, EventLoop()))
     error.__traceback__ = error.__traceback__.tb_next.tb_next  # without the test's own frames, as in a worker
     assert error.__traceback__.tb_frame.f_code.co_name == "invoke"
     shown = describe_error(error)["traceback"]

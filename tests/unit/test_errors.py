@@ -22,9 +22,11 @@ EXAMPLES = [
     errors.RunFailed(
         run_id="4711", workflow="invoice", status=RunStatus.FAILED, step="sign", type="ValueError", reason="no {key}"
     ),
+    errors.RunEnded(run_id="4711", status=RunStatus.COMPLETED, action="paused"),
     errors.ResultTimeout(run_id="4711", status=RunStatus.RUNNING, seconds=1.5),
     errors.ArgumentInvalid(step="sign", parameter="page", reason="the input has no 'page'"),
     errors.ResultInvalid(step="sign", reason="NaN has no JSON"),
+    errors.StepTimedOut(attempt=2, step="sign"),
     errors.WorkerLost(attempt=3, step="sign", lost=3, limit=3),
 ]
 ids = [type(error).__name__ for error in EXAMPLES]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from workflows import ArgumentInvalid, DefinitionError, ResultInvalid, StepContext, step, workflow
-from workflows.options import NodeOptions
+from workflows.options import NodeOptions, StepOptions
 from workflows.steps import StepUse
 
 
@@ -47,10 +47,10 @@ def test_step_called_as_a_plain_function_may_be_given_a_context():
 
 
 def test_step_tells_what_it_is():
-    assert (charge.name, charge.queue, charge.priority, charge.max_attempts) == ("charge", None, None, None)
+    assert (charge.name, charge.defaults) == ("charge", StepOptions())
     assert (charge.is_async, charge.context_parameter, charge.module) == (False, None, __name__)
-    assert (charge_later.name, charge_later.queue, charge_later.priority) == ("shop.charge", "money", 0)
-    assert (charge_later.max_attempts, charge_later.is_async) == (5, True)
+    assert (charge_later.name, charge_later.is_async) == ("shop.charge", True)
+    assert charge_later.defaults == StepOptions(queue="money", priority=0, max_attempts=5)
     assert charge_later.context_parameter == "context"
     assert charge.__doc__ == "Charge the order."
     assert charge.__name__ == "charge"
@@ -141,14 +141,14 @@ def test_options_change_one_use_and_leave_the_rest_to_the_step():
     use = charge_later.options(name="last", after=[], priority=9)
     assert isinstance(use, StepUse)
     assert use.chosen == NodeOptions(name="last", after=[], queue="money", priority=9, max_attempts=5)
-    assert charge_later.priority == 0
+    assert charge_later.defaults.priority == 0
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"max_attemps": 3}, "Unknown option 'max_attemps' for step 'pay'; did you mean 'max_attempts'?"),
-        ({"zzz": 3}, "Unknown option 'zzz' for step 'pay'. Options: max_attempts, name, priority, queue."),
+        ({"zzz": 3}, "Unknown option 'zzz' for step 'pay'. Options: heartbeat_timeout, max_attempts, name, priority"),
         ({"queue": ""}, "Bad option for step 'pay' (…): queue='' is not the name of a queue."),
         ({"queue": 3}, "Bad option for step 'pay' (…): queue=3 is not the name of a queue."),
         (
@@ -176,7 +176,7 @@ def test_bad_options_of_a_step_are_refused(options, message, without_place):
             {"max_attemps": 3},
             "Unknown option 'max_attemps' for a use of step 'charge' (…); did you mean 'max_attempts'?",
         ),
-        ({"z": 3}, "Unknown option 'z' for a use of step 'charge' (…). Options: after, max_attempts, name, priority"),
+        ({"z": 3}, "Unknown option 'z' for a use of step 'charge' (…). Options: after, heartbeat_timeout, max_att"),
         ({"queue": " "}, "Bad option for a use of step 'charge' (…): queue=' ' is not the name of a queue."),
         ({"name": "a b"}, "'a b' cannot name a use of a step (…). Use up to 100 ASCII letters"),
     ],

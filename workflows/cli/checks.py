@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from uuid import UUID
 
 from workflows.catalog import Catalog
 from workflows.cli import words
+from workflows.history.leases import Serves
+from workflows.history.unserved import Waiting
 
 LONG_WAIT = timedelta(minutes=1)  # a ready step that nobody claims for so long is worth a look
 
@@ -116,6 +119,42 @@ def check_queues(needed: Mapping[str, Collection[str]], consumed: Collection[str
     return error("queues", what, f"Start a worker for it: celery -A worker worker -Q {','.join(sorted(orphaned))}")
 
 
+def check_code(waiting: Collection[Waiting], workers: Collection[Serves]) -> Check:
+    """Judge whether a living worker has the code of each ready step.
+
+    Args:
+        waiting: Ready steps of runs that go on.
+        workers: What living workers run; one whose queues are not known yet may run anything.
+    """
+    unserved = unserved_steps(waiting, workers)
+    if not unserved:
+        return ok("code", "workers have the code of every step that is ready")
+    what = "; ".join(
+        f"no worker{f' on queue {step.queue!r}' if step.queue else ''} has step {step.step!r}, for which "
+        f"{_runs(step.runs)}"
+        for step in unserved
+    )
+    return error(
+        "code",
+        what,
+        "Start a worker of the version that has it, with its module in CELERIAC_IMPORTS; "
+        "or end runs that nobody needs: celeriac cancel RUN",
+    )
+
+
+def unserved_steps(waiting: Collection[Waiting], workers: Collection[Serves]) -> list[Waiting]:
+    """Return the ready steps that no worker has the code of, of those that take from the step's queue.
+
+    Where nobody takes from the queue, that is what is wrong, and ``check_queues`` tells it.
+    """
+    found = []
+    for step in waiting:
+        taking = [serves for serves in workers if not (serves.queues and step.queue) or step.queue in serves.queues]
+        if taking and not any(step.step in serves.steps or not serves.queues for serves in taking):
+            found.append(step)
+    return found
+
+
 def check_waiting(oldest: timedelta | None) -> Check:
     """Judge how long ready steps wait for a worker."""
     if oldest is None:
@@ -126,10 +165,22 @@ def check_waiting(oldest: timedelta | None) -> Check:
     return warning("waiting", what, "Start more workers, or look whether the ones there are take from its queue.")
 
 
-def queues_needed(catalog: Catalog, default: str) -> dict[str, set[str]]:
-    """Return the steps that go to each queue; those without one go to ``default``."""
+def queues_needed(catalog: Catalog, default: str, waiting: Collection[Waiting] = ()) -> dict[str, set[str]]:
+    """Return the steps that go to each queue; those of the catalog that have none go to ``default``.
+
+    Steps that wait belong to runs of any version, so that the catalog may not know them. Where those without a queue
+    are routed, only the app that dispatched them knows.
+    """
     needed: dict[str, set[str]] = {}
+    for step in waiting:
+        if step.queue:
+            needed.setdefault(step.queue, set()).add(step.step)
     for workflow in catalog.workflows.values():
         for node in workflow.graph.nodes:
             needed.setdefault(node.queue or default, set()).add(node.step)
     return needed
+
+
+def _runs(run_ids: Sequence[UUID]) -> str:
+    named = words.some([str(run_id) for run_id in run_ids])
+    return f"run {named} waits" if len(run_ids) == 1 else f"runs {named} wait"

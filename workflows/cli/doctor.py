@@ -28,8 +28,8 @@ _LOOKS = {
 def doctor(invocation: Invocation, *, as_json: bool) -> None:
     """Check what runs need to go on, and say what to do.
 
-    Settings, packages, imports, database, schema, broker, workers, queues. The exit code is 1 when there is an error;
-    a warning leaves it at 0.
+    Settings, packages, imports, database, schema, broker, workers, queues, and whether workers have the code of what
+    waits. The exit code is 1 when there is an error; a warning leaves it at 0.
     """
     found = examine(invocation.settings)
     healthy = all(check.status is not CheckStatus.ERROR for check in found)

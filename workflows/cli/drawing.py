@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from workflows.cli import words
 from workflows.cli.layout import arrange
 from workflows.compiler import Canvas
 from workflows.compiler import compile as compile_graph
 from workflows.graph import Graph, Node
+from workflows.retry import Retry
 
 
 def as_text(graph: Graph) -> str:
@@ -69,8 +71,10 @@ def canvases_as_text(graph: Graph) -> str:
 
 
 def summary(graph: Graph) -> str:
-    """Return the graph's name, version and size in one line."""
-    return f"{graph.workflow} version {graph.version} · {words.count(len(graph.nodes), 'step')} · graph {graph.hash}"
+    """Return the graph's name, version, size and time-out in one line."""
+    limit = "" if graph.timeout is None else f" · timeout {_duration(graph.timeout)}"
+    size = words.count(len(graph.nodes), "step")
+    return f"{graph.workflow} version {graph.version} · {size}{limit} · graph {graph.hash}"
 
 
 def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
@@ -92,7 +96,37 @@ def _notes(node: Node) -> str:
         notes.append(f"priority {node.priority}")
     if node.max_attempts is not None:
         notes.append(f"up to {words.count(node.max_attempts, 'attempt')}")
+    if node.retry is not None:
+        notes.append(_policy(Retry.from_json(node.retry), counted=node.max_attempts is not None))
+    for limit, seconds in (
+        ("timeout", node.timeout),
+        ("total timeout", node.total_timeout),
+        ("heartbeat timeout", node.heartbeat_timeout),
+    ):
+        if seconds is not None:
+            notes.append(f"{limit} {_duration(seconds)}")
     return f" ({', '.join(notes)})" if notes else ""
+
+
+def _policy(policy: Retry, *, counted: bool) -> str:
+    """Return a retry policy in words; without its number of attempts, if the step says that otherwise."""
+    parts = [] if counted else [f"up to {words.count(policy.max_attempts, 'attempt')}"]
+    growth = "" if policy.backoff == "constant" else f", {policy.backoff}, at most {_duration(policy.max_delay)}"
+    first = f"from {_duration(policy.delay)}" if growth else f"of {_duration(policy.delay)}"
+    parts.append(f"waits {first}{growth}")
+    if policy.retry_on != ("builtins.Exception",):
+        parts.append(f"retries {_classes(policy.retry_on)}")
+    if policy.give_up_on:
+        parts.append(f"gives up on {_classes(policy.give_up_on)}")
+    return ", ".join(parts)
+
+
+def _classes(names: Sequence[str]) -> str:
+    return words.some([name.rpartition(".")[2] for name in names])
+
+
+def _duration(seconds: float) -> str:
+    return words.duration(timedelta(seconds=seconds))
 
 
 def _mermaid_text(text: str) -> str:

@@ -13,12 +13,14 @@ from sqlalchemy.exc import DBAPIError
 
 from workflows.cli import words
 from workflows.cli.administration import audit, migrate, reconcile
+from workflows.cli.again import fork, retry
 from workflows.cli.dev import dev
 from workflows.cli.doctor import doctor
 from workflows.cli.graphs import graph
 from workflows.cli.invocation import Invocation, console
 from workflows.cli.once import run
 from workflows.cli.runs import list_runs, show, start, watch
+from workflows.cli.steer import cancel, pause, resume, terminate
 from workflows.errors import CeleriacError
 
 
@@ -73,7 +75,10 @@ def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | Non
     ctx.call_on_close(lambda: logging.getLogger("workflows").removeHandler(notes))
 
 
-for _command in (audit, dev, doctor, graph, list_runs, migrate, reconcile, run, show, start, watch):
+_LOOKING_AFTER = (audit, dev, doctor, graph, migrate, reconcile)
+_RUNS = (list_runs, run, show, start, watch)
+_STEERING = (cancel, fork, pause, resume, retry, terminate)
+for _command in (*_LOOKING_AFTER, *_RUNS, *_STEERING):
     celeriac.add_command(_command)
 
 

@@ -18,7 +18,9 @@ from workflows.cli.checks import Check, CheckStatus
 from workflows.errors import CeleriacError
 from workflows.history import schema
 from workflows.history.database import Database
-from workflows.history.leases import LeaseStore
+from workflows.history.leases import LeaseStore, LiveWorker
+from workflows.history.reconciling import ReconcilerStore
+from workflows.history.unserved import Waiting, waiting
 from workflows.settings import Settings
 
 _PACKAGES = ("workflows", "worker", "beat")
@@ -57,30 +59,39 @@ def _with_settings(settings: Settings) -> Iterator[Check]:
         yield reachable
         migrated = _schema(database)
         yield migrated
-        leasing: Collection[str] = ()
-        waiting = checks.skipped("waiting", "the schema")
+        living: Sequence[LiveWorker] = ()
+        ready: Sequence[Waiting] = ()
+        waited = checks.skipped("waiting", "the schema")
         if database is not None:
             opened.callback(database.close)
             if migrated.status is CheckStatus.OK:
                 leases = LeaseStore(database)
-                leasing = [worker.name for worker in leases.live_workers()]
-                waiting = checks.check_waiting(leases.oldest_ready())
+                living = leases.live_workers()
+                ready = waiting(database, ReconcilerStore(database).ready_groups())
+                waited = checks.check_waiting(leases.oldest_ready())
         reached, app = _broker(settings)
         yield reached
         if app is None:
             yield from (checks.skipped(name, "the broker") for name in ("workers", "queues"))
         else:
             opened.callback(app.close)
-            yield from _fleet(broker.consumers(app), leasing, checks.queues_needed(catalog, settings.queue))
-        yield waiting
+            yield from _fleet(broker.consumers(app), living, checks.queues_needed(catalog, settings.queue, ready))
+        if living:
+            yield checks.check_code(ready, [worker.serves for worker in living])
+        else:
+            yield checks.skipped("code", "a worker")
+        yield waited
 
 
 def _fleet(
-    consumers: Mapping[str, Collection[str]], leasing: Collection[str], needed: Mapping[str, Collection[str]]
+    consumers: Mapping[str, Collection[str]], living: Sequence[LiveWorker], needed: Mapping[str, Collection[str]]
 ) -> Iterator[Check]:
-    yield checks.check_workers(consumers, leasing)
-    if consumers:
-        yield checks.check_queues(needed, {queue for queues in consumers.values() for queue in queues})
+    yield checks.check_workers(consumers, [worker.name for worker in living])
+    # What a worker takes from, its lease tells as well; a solo pool that runs a step cannot answer.
+    consumed = {queue for queues in consumers.values() for queue in queues}
+    consumed.update(queue for worker in living for queue in worker.serves.queues)
+    if consumed:
+        yield checks.check_queues(needed, consumed)
     else:
         yield checks.skipped("queues", "a worker")
 

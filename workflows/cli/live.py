@@ -16,7 +16,7 @@ from workflows.cli import words
 from workflows.cli.layout import FOLD_FROM
 from workflows.cli.render import RUN_LOOKS, STEP_LOOKS, run_page
 from workflows.cli.stopping import StopRequest
-from workflows.states import StepStatus
+from workflows.states import RunStatus, StepStatus
 from workflows.views import RunView, StepView
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 0.4  # seconds between two looks; longer while nothing changes
@@ -66,7 +66,7 @@ def follow(
 def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Text]:
     """Return what is different, in the order in which it happened: a line for the run, each step, or many alike.
 
-    That a step waits is not told, unless it lost a worker.
+    That a step waits is not told, unless it lost a worker or waits for its next attempt.
     """
     known = {} if before is None else {step.position: _state(step) for step in before.steps}
     groups: dict[Hashable, list[StepView]] = {}
@@ -81,7 +81,7 @@ def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Te
     ]
     lines = [line for _, line in sorted(timed, key=lambda pair: pair[0])]
     if before is None or before.status is not after.status:
-        line = _run_line(after)
+        line = _run_line(after, before, now)
         return [*lines, line] if after.status.is_terminal else [line, *lines]
     return lines
 
@@ -124,6 +124,7 @@ def _when(step: StepView, now: datetime) -> datetime:
     at = {
         StepStatus.READY: step.ready_at,
         StepStatus.RUNNING: step.started_at,
+        StepStatus.RETRYING: step.finished_at,
         StepStatus.COMPLETED: step.finished_at,
         StepStatus.FAILED: step.finished_at,
     }.get(step.status)
@@ -138,16 +139,18 @@ def _step_line(step: StepView, now: datetime, alike: int) -> Text:
         line.append(f"{step.step} × {alike:,} {step.status}")
     else:
         line.append(f"{step.name} {step.status}{_details(step)}")
-    if step.error is not None:
+    if step.error is not None and step.status in (StepStatus.RETRYING, StepStatus.FAILED):
         line.append(f": {step.error.type}: {words.one_line(step.error.message)}", "red")
     return line
 
 
 def _details(step: StepView) -> str:
     details = ""
+    if step.status is StepStatus.RETRYING and step.due_at is not None:
+        details += f" at {words.clock(step.due_at)}"
     if step.started_at and step.finished_at and step.status.is_terminal:
         details += f" in {words.duration(step.finished_at - step.started_at)}"
-    if step.attempt > 1:
+    if step.attempt > 1 or step.status is StepStatus.RETRYING:
         details += f", attempt {step.attempt}"
     if step.lost:
         details += f", {step.lost} lost"
@@ -156,12 +159,15 @@ def _details(step: StepView) -> str:
     return details
 
 
-def _run_line(view: RunView) -> Text:
+def _run_line(view: RunView, before: RunView | None, now: datetime) -> Text:
     look = RUN_LOOKS[view.status]
-    at = view.finished_at or view.started_at or view.created_at
+    steered = RunStatus.PAUSED in (view.status, None if before is None else before.status)
+    at = view.finished_at or (now if steered else view.started_at or view.created_at)
     line = Text.assemble(
         (f"{words.clock(at)}  ", "dim"), (f"{look.glyph} ", look.style), f"{view.workflow} {view.status}"
     )
     if view.status.is_terminal:
         line.append(f" in {words.duration(at - view.created_at)}")
+    if view.status in (RunStatus.CANCELLED, RunStatus.TERMINATED) and view.error is not None:
+        line.append(f": {words.one_line(view.error.message)}")
     return line

@@ -53,7 +53,7 @@ def run(
 
     It starts servers and a worker, shows the run and prints its result. Configured servers are used; where none are,
     embedded ones start, with their data in CELERIAC_DATA_DIR (.celeriac), where it stays; unfinished runs found there
-    go on as well. The exit code is 1 when the run fails.
+    go on as well. The exit code is 1 unless the run completes.
     """
     value = read_input(input_, sys.stdin)
     module, workflow = find_workflow(target)

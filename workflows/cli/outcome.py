@@ -9,7 +9,7 @@ import click
 
 from workflows.cli.as_json import run_to_json
 from workflows.cli.invocation import Invocation
-from workflows.cli.render import run_errors
+from workflows.cli.problems import run_errors
 from workflows.cli.stopping import StopRequest
 from workflows.run import Run
 from workflows.states import RunStatus
@@ -30,7 +30,7 @@ def report_outcome(
         later: What becomes of a run that has not ended.
 
     Returns:
-        0 for a run that completed, 1 for one that failed or did not end in time, or what the signal asks for.
+        0 for a run that completed, 1 for one that ended otherwise or not in time, or what the signal asks for.
     """
     completed = view.status is RunStatus.COMPLETED
     result = run.result_json() if completed else None

@@ -1,4 +1,4 @@
-"""A run, drawn: its steps as a tree with states, attempts, times and workers, and below it what went wrong.
+"""A run, drawn: its steps as a tree with states, attempts, times and workers; and runs as a table.
 
 Pure: takes views and the present instant, returns rich renderables.
 """
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +19,7 @@ from workflows.cli import words
 from workflows.cli.layout import FOLD_FROM, Row, arrange
 from workflows.events import Event
 from workflows.states import RunStatus, StepStatus
-from workflows.views import ErrorView, RunView, StepView
+from workflows.views import RunView, StepView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,18 +34,29 @@ STEP_LOOKS: Mapping[StepStatus, Look] = {
     StepStatus.PENDING: Look(glyph="○", style="dim"),
     StepStatus.READY: Look(glyph="◌", style="blue"),
     StepStatus.RUNNING: Look(glyph="●", style="yellow"),
+    StepStatus.RETRYING: Look(glyph="↻", style="magenta"),
     StepStatus.COMPLETED: Look(glyph="✓", style="green"),
     StepStatus.FAILED: Look(glyph="✗", style="bold red"),
 }
 RUN_LOOKS: Mapping[RunStatus, Look] = {
     RunStatus.PENDING: Look(glyph="○", style="blue"),
     RunStatus.RUNNING: Look(glyph="●", style="yellow"),
+    RunStatus.PAUSED: Look(glyph="‖", style="magenta"),
     RunStatus.COMPLETED: Look(glyph="✓", style="green"),
     RunStatus.FAILED: Look(glyph="✗", style="bold red"),
+    RunStatus.CANCELLED: Look(glyph="⊘", style="bold red"),
+    RunStatus.TERMINATED: Look(glyph="■", style="bold red"),
 }
 
 # In which order steps keep their line when there are more than the page holds.
-_URGENCY = (StepStatus.FAILED, StepStatus.RUNNING, StepStatus.READY, StepStatus.COMPLETED, StepStatus.PENDING)
+_URGENCY = (
+    StepStatus.FAILED,
+    StepStatus.RETRYING,
+    StepStatus.RUNNING,
+    StepStatus.READY,
+    StepStatus.COMPLETED,
+    StepStatus.PENDING,
+)
 
 _WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has what is left
 _WIDE = 100  # columns that a page needs for what is good to know but not needed
@@ -65,18 +75,6 @@ def run_page(
         height: Most lines for the steps; None: as many as there are.
     """
     return Group(*_head(view, now), _steps(view, now, width=width, fold=fold, height=height))
-
-
-def run_errors(view: RunView, *, traceback: bool) -> RenderableType:
-    """Return what went wrong in a run: each failed step with its error; nothing when nothing did."""
-    blocks: list[RenderableType] = []
-    for step in view.steps:
-        if step.error is not None:
-            blocks.extend(_error(f"{step.name} failed on attempt {step.attempt}", step.error, traceback=traceback))
-    if view.error is not None and not blocks:
-        where = f"{view.error.step} failed" if view.error.step else "The run failed"
-        blocks.extend(_error(where, view.error, traceback=traceback))
-    return Group(*blocks)
 
 
 def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
@@ -107,19 +105,27 @@ def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
 def tally(steps: Iterable[StepView]) -> str:
     """Return how many steps are in each state: '3 completed, 1 running, 2 pending'."""
     counts = Counter(step.status for step in steps)
-    order = (StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.RUNNING, StepStatus.READY, StepStatus.PENDING)
+    order = (
+        StepStatus.COMPLETED,
+        StepStatus.FAILED,
+        StepStatus.RETRYING,
+        StepStatus.RUNNING,
+        StepStatus.READY,
+        StepStatus.PENDING,
+    )
     return ", ".join(f"{counts[status]:,} {status}" for status in order if counts[status])
 
 
 def _head(view: RunView, now: datetime) -> Iterator[Text]:
     look = RUN_LOOKS[view.status]
     took = words.duration((view.finished_at or now) - view.created_at)
+    paused = view.status is RunStatus.PAUSED  # since when, only its history tells
     yield Text.assemble(
         (f"{look.glyph} ", look.style),
         (view.workflow, "bold"),
         (f" version {view.version}  ", "dim"),
         (view.status.value, look.style),
-        f" {'in' if view.status.is_terminal else 'for'} {took}",
+        f"{', started' if paused else ' in' if view.status.is_terminal else ' for'} {took}{' ago' if paused else ''}",
     )
     facts = [f"run {view.id}", f"started {words.instant(view.created_at)}"]
     if view.idempotency_key is not None:
@@ -137,7 +143,8 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
 
     def alike(i: int) -> tuple[str, StepStatus] | None:
         step = steps[i]
-        return None if not fold or step.error or step.status is StepStatus.RUNNING else (step.step, step.status)
+        own_line = step.status in (StepStatus.RUNNING, StepStatus.FAILED)
+        return None if not fold or own_line else (step.step, step.status)
 
     rows = arrange(parents, alike)
     shown = rows if height is None else _most_urgent(rows, steps, max(height, 2))
@@ -154,7 +161,7 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
             _name(row, group, by_name),
             Text(first.status.value, style=look.style),
             Text(_attempts(group)),
-            Text(_times(group, now)),
+            Text(_waits(view, group, now) if first.status is StepStatus.RETRYING else _times(group, now)),
             _clipped(_workers(group), style="dim"),
         )
     if len(shown) == len(rows):
@@ -207,6 +214,14 @@ def _time(step: StepView, now: datetime) -> timedelta | None:
     return max((step.finished_at or now) - step.started_at, timedelta())
 
 
+def _waits(view: RunView, group: Sequence[StepView], now: datetime) -> str:
+    """Return how long the next one of steps that are tried again waits still; nothing while the run does not go on."""
+    if view.status is RunStatus.PAUSED or view.status.is_terminal:
+        return ""
+    left = min((step.due_at for step in group if step.due_at is not None), default=now) - now
+    return f"again in {words.duration(left)}" if left > timedelta() else "again, is due"
+
+
 def _workers(group: Sequence[StepView]) -> str:
     workers = {step.worker for step in group if step.worker is not None}
     return next(iter(workers)) if len(workers) == 1 else words.count(len(workers), "worker") if workers else ""
@@ -225,12 +240,6 @@ def _most_urgent(rows: Sequence[Row], steps: Sequence[StepView], height: int) ->
 
     kept = sorted(sorted(range(len(rows)), key=urgency)[: height - 1])
     return [rows[number] for number in kept]
-
-
-def _error(where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
-    yield Text.assemble(("✗ ", "bold red"), (where, "bold"), ": ", (f"{error.type}: {error.message}", "red"))
-    if traceback and error.traceback:
-        yield Padding(Text(error.traceback.rstrip(), style="dim"), (0, 0, 0, 4), expand=False)
 
 
 def _table() -> Table:

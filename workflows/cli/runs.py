@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +15,8 @@ from workflows.cli.inputs import read_input, read_tags
 from workflows.cli.invocation import Invocation, pass_invocation
 from workflows.cli.live import follow
 from workflows.cli.outcome import report_outcome
-from workflows.cli.render import history_table, run_errors, run_page, runs_table
+from workflows.cli.problems import reasons_page, run_errors
+from workflows.cli.render import history_table, run_page, runs_table
 from workflows.cli.stopping import stop_on_signals
 from workflows.states import RunStatus
 
@@ -44,7 +46,7 @@ def start(
 ) -> None:
     """Start a run of a workflow and print its id.
 
-    The run is safe in the database when the id is printed. With --wait, the exit code is 1 when it fails.
+    The run is safe in the database when the id is printed. With --wait, the exit code is 1 unless it completes.
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait.")
@@ -96,7 +98,7 @@ def list_runs(
 
 @click.command
 @click.argument("run_id", metavar="RUN")
-@click.option("--all", "everything", is_flag=True, help="A line for each step, also for many alike.")
+@click.option("--all", "everything", is_flag=True, help="A line for each step and reason, also for many alike.")
 @click.option("--history", is_flag=True, help="Print the events of the run as well.")
 @click.option("--traceback/--no-traceback", default=True, help="Print the traceback of a step that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run, its steps and its result as JSON.")
@@ -104,14 +106,15 @@ def list_runs(
 def show(
     invocation: Invocation, *, run_id: str, everything: bool, history: bool, traceback: bool, as_json: bool
 ) -> None:
-    """Draw a run: its steps, states, times and errors."""
+    """Draw a run: its steps, states, times and errors, and why steps have not run."""
     with invocation.client() as client:
         run = client.get(run_id)
         view = run.view(steps=True)
+        reasons = client.explain(view)
         events = run.history() if history else []
         result = run.result_json() if view.status is RunStatus.COMPLETED else None
     if as_json:
-        data = {**run_to_json(view, steps=True), "result": result}
+        data = {**run_to_json(view, steps=True), "result": result, "explain": [asdict(reason) for reason in reasons]}
         if history:
             data["history"] = [event.to_json() for event in events]
         invocation.print_json(data)
@@ -119,6 +122,7 @@ def show(
     out = invocation.out
     out.print(run_page(view, now=datetime.now(UTC), width=out.width, fold=not everything))
     out.print(run_errors(view, traceback=traceback))
+    out.print(reasons_page(view, reasons, fold=not everything))
     if result is not None:
         out.print(Text.assemble(("result ", "dim"), _short(json.dumps(result, ensure_ascii=False))), soft_wrap=True)
     if history:
@@ -131,7 +135,7 @@ def show(
 def watch(invocation: Invocation, *, run_id: str) -> None:
     """Show a run until it ends.
 
-    The exit code is 1 when it fails. Ctrl-C ends the watching, not the run.
+    The exit code is 1 unless it completes. Ctrl-C ends the watching, not the run.
     """
     with invocation.client() as client, stop_on_signals() as stop:
         view = follow(client.get(run_id), console=invocation.out, stop=stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,22 @@ class Claim:
     attempt: Attempt
     run_input: str
     results: Mapping[int, str]  # of the parents asked for, by position
+    lost: int = 0  # attempts before this one that were lost with their worker
+    before: int = 0  # earlier attempts that do not count: see attempts_before
+    heartbeat: str | None = None  # what an earlier attempt last told of itself
+    seconds_left: float | None = None  # to the step's deadline
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How long an attempt may take, in seconds; None is for ever."""
+
+    timeout: float | None = None
+    total: float | None = None  # of all attempts of the step, from its first claim on
+    heartbeat: float | None = None  # between two heartbeats
+
+
+UNLIMITED = Limits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +59,15 @@ class Next:
 
     position: int
     name: str
+    limits: Limits = UNLIMITED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """What a failure brought about."""
+
+    run_ended: bool
+    retry_at: datetime | None  # None: the step has failed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,10 +90,28 @@ class AttemptStore:
     def __init__(self, database: Database) -> None:
         self._direct = DirectConnections(database)
 
-    def claim(self, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int]) -> Claim | None:
+    def claim(  # noqa: PLR0917  # as the statement has them
+        self,
+        run_id: UUID,
+        position: int,
+        name: str,
+        lease: str,
+        inputs: Sequence[int],
+        limits: Limits = UNLIMITED,
+    ) -> Claim | None:
         """Claim a ready step, or return None if it is not to be had."""
         return patiently(
-            lambda: self._take("claim", run_id, position, name, lease, inputs),
+            lambda: self._take(
+                "claim",
+                run_id,
+                position,
+                name,
+                lease,
+                inputs,
+                timeout=limits.timeout,
+                total_timeout=limits.total,
+                heartbeat_timeout=limits.heartbeat,
+            ),
             after_outage=lambda: self._take("adopt", run_id, position, name, lease, inputs),
         )
 
@@ -82,14 +126,22 @@ class AttemptStore:
         )
 
     def _take(  # noqa: PLR0917  # what `claim` takes, and how
-        self, how: str, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int]
+        self, how: str, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int], **limits: Any
     ) -> Claim | None:
-        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": _array(inputs)}
+        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": _array(inputs), **limits}
         row = self._direct.execute(how, parameters)
         if row is None:
             return None
         attempt = Attempt(run_id=run_id, position=position, name=name, attempt=row.attempt, lease=lease)
-        return Claim(attempt=attempt, run_input=row.input, results=dict(zip(inputs, row.results, strict=True)))
+        return Claim(
+            attempt=attempt,
+            run_input=row.input,
+            results=dict(zip(inputs, row.results, strict=True)),
+            lost=row.lost,
+            before=row.attempts_before,
+            heartbeat=row.heartbeat,
+            seconds_left=None if row.seconds_left is None else float(row.seconds_left),
+        )
 
     def complete(
         self,
@@ -115,6 +167,9 @@ class AttemptStore:
             "dependents": _array(dependents),
             "is_sink": is_sink,
             "next": None if next_step is None else next_step.position,
+            "next_timeout": None if next_step is None else next_step.limits.timeout,
+            "next_total_timeout": None if next_step is None else next_step.limits.total,
+            "next_heartbeat_timeout": None if next_step is None else next_step.limits.heartbeat,
         }
         if transaction is not None:
             joined = transaction.exec_driver_sql(driver_sql("complete"), parameters).one_or_none()
@@ -144,21 +199,60 @@ class AttemptStore:
             next=claimed,
         )
 
-    def fail(self, attempt: Attempt, error: Mapping[str, Any]) -> bool | None:
-        """Record a failure. Return whether it ended the run, or None if the attempt is superseded."""
+    def fail(self, attempt: Attempt, error: Mapping[str, Any], retry_in: float | None = None) -> Failure | None:
+        """Record that an attempt failed, or return None if it is superseded.
+
+        Args:
+            attempt: The attempt.
+            error: Its type, message and traceback.
+            retry_in: Seconds to the next attempt; None if none is to follow.
+        """
         parameters = {
             "run": attempt.run_id,
             "position": attempt.position,
             "attempt": attempt.attempt,
             "name": attempt.name,
             "error": json.dumps(error),
+            "retry_in": retry_in,
         }
 
-        def once() -> bool | None:
+        def once() -> Failure | None:
             row = self._direct.execute("fail", parameters)
-            return None if row is None else row.run_ended
+            return None if row is None else Failure(run_ended=row.run_ended, retry_at=row.due_at)
 
-        return patiently(once, after_outage=lambda: True if self.landed(attempt, None) else None)
+        def after_outage() -> Failure | None:
+            row = self._outcome(attempt)
+            return None if row is None else Failure(run_ended=row.due_at is None, retry_at=row.due_at)
+
+        return patiently(once, after_outage=after_outage)
+
+    def heartbeat(self, attempt: Attempt, details: str | None, limits: Limits) -> bool:
+        """Note that an attempt lives, and what it tells of itself; return whether it is to go on.
+
+        It is not if it is superseded, or if its run was cancelled or terminated.
+
+        Raises:
+            psycopg.Error: Postgres does not answer; the next heartbeat may.
+        """
+        parameters = {
+            "run": attempt.run_id,
+            "position": attempt.position,
+            "attempt": attempt.attempt,
+            "details": details,
+            "timeout": limits.timeout,
+            "heartbeat_timeout": limits.heartbeat,
+        }
+        row = self._direct.execute("heartbeat", parameters)
+        return row is not None and row.goes_on
+
+    def hand_back(self, attempt: Attempt) -> bool:
+        """Make a claimed step ready again, as a worker that stops does; return whether the attempt was its own.
+
+        Raises:
+            psycopg.Error: Postgres does not answer; a worker that stops does not wait for it.
+        """
+        parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
+        return self._direct.execute("hand_back", parameters) is not None
 
     def landed(self, attempt: Attempt, next_step: Next | None) -> Completion | None:
         """Tell whether an outcome whose commit got no answer was recorded; None if it was not.
@@ -166,10 +260,9 @@ class AttemptStore:
         What it freed is not known any more: the step that it claimed is taken up, the rest is the
         reconciler's to dispatch.
         """
-        parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
 
         def once() -> Completion | None:
-            if self._direct.execute("attempt_outcome", parameters) is None:
+            if self._outcome(attempt) is None:
                 return None
             claim = next_step and self._take(
                 "adopt", attempt.run_id, next_step.position, next_step.name, attempt.lease, ()
@@ -182,6 +275,10 @@ class AttemptStore:
             )
 
         return patiently(once)
+
+    def _outcome(self, attempt: Attempt) -> Any | None:
+        parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
+        return self._direct.execute("attempt_outcome", parameters)
 
 
 def _array(positions: Sequence[int]) -> str:

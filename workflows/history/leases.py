@@ -21,12 +21,21 @@ def process_of(lease: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Serves:
+    """What a worker runs."""
+
+    queues: frozenset[str] = frozenset()  # that it takes messages from; empty: not known yet
+    steps: frozenset[str] = frozenset()  # that it has the code of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LiveWorker:
     """A worker with at least one lease that has not expired."""
 
     name: str
     processes: int
     expires_at: datetime
+    serves: Serves
 
 
 class LeaseStore:
@@ -36,7 +45,14 @@ class LeaseStore:
         self._database = database
 
     def renew(
-        self, names: Sequence[str], *, worker: str, lease: timedelta, holder: str = "", held: Collection[str] = ()
+        self,
+        names: Sequence[str],
+        *,
+        worker: str,
+        lease: timedelta,
+        serves: Serves = Serves(),  # frozen
+        holder: str = "",
+        held: Collection[str] = (),
     ) -> None:
         """Extend the leases of processes of one worker, and make those that are not there.
 
@@ -44,6 +60,7 @@ class LeaseStore:
             names: Of the leases.
             worker: The worker's name.
             lease: How long from now.
+            serves: What the worker runs.
             holder: Which of them ``held`` belongs to.
             held: Ids of tasks that the worker took from the broker and that nobody has claimed yet.
         """
@@ -54,6 +71,8 @@ class LeaseStore:
                     "names": list(names),
                     "worker": worker,
                     "seconds": lease.total_seconds(),
+                    "queues": sorted(serves.queues),
+                    "steps": sorted(serves.steps),
                     "holder": holder,
                     "held": list(held),
                 },
@@ -81,7 +100,15 @@ class LeaseStore:
         """Return the workers that renewed a lease lately, by name."""
         with self._database.autocommit() as connection:
             rows = connection.execute(statement("live_workers")).all()
-        return [LiveWorker(name=row.worker, processes=row.processes, expires_at=row.expires_at) for row in rows]
+        return [
+            LiveWorker(
+                name=row.worker,
+                processes=row.processes,
+                expires_at=row.expires_at,
+                serves=Serves(queues=frozenset(row.queues), steps=frozenset(row.steps)),
+            )
+            for row in rows
+        ]
 
     def oldest_ready(self) -> timedelta | None:
         """Return how long the oldest ready step has waited to be claimed, or None if none waits."""

@@ -39,7 +39,13 @@ _TASKS = sa.table(
             *("status", "remaining", "attempt", "lost", "lease", "outcome"),
         )
     ),
-    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("ready_at", "started_at", "finished_at")),
+    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("ready_at", "started_at", "finished_at", "due_at")),
+)
+# Parked waits are due at infinity, which Python has no instant for.
+_DUE_AT = sa.func.nullif(_TASKS.c.due_at, sa.literal_column("'infinity'::timestamptz")).label("due_at")
+_TASK_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
+    *(column for column in _TASKS.c if column.name != "due_at"),
+    _DUE_AT,
 )
 _EVENTS = sa.table(
     "workflow_events",
@@ -102,10 +108,9 @@ class Reader:
             graph = self._runs.graph(row.definition)
             tasks = connection.execute(
                 sa.select(
-                    _TASKS,
-                    sa.case((_TASKS.c.status == StepStatus.FAILED.value, _EVENTS.c.data)).label("error"),
+                    *_TASK_COLUMNS,
+                    _last_failure().label("error"),
                 )
-                .select_from(_TASKS.outerjoin(_EVENTS, _outcome_of(_TASKS)))
                 .where(_TASKS.c.run_id == run_id)
                 .order_by(_TASKS.c.position)
             ).all()
@@ -131,6 +136,17 @@ class Reader:
         by_name = {row.name: row.data for row in results}
         return evaluate(graph.returns, run_input, by_name.__getitem__)
 
+    def input(self, run_id: UUID) -> str:
+        """Return the input that a run was started with, as JSON text."""
+        query = (
+            sa.select(sa.cast(_EVENTS.c.data, sa.Text))
+            .where(_EVENTS.c.run_id == run_id)
+            .order_by(_EVENTS.c.sequence)
+            .limit(1)
+        )
+        with self._database.autocommit() as connection:
+            return connection.execute(query).scalar_one()
+
     def events(self, run_id: UUID) -> list[Event]:
         """Return the history of a run in order; empty if there is no such run."""
         query = sa.select(_EVENTS).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence)
@@ -148,7 +164,7 @@ class Reader:
             if run is None:
                 raise UnknownRun(run_id=run_id)
             tasks = connection.execute(
-                sa.select(_TASKS).where(_TASKS.c.run_id == run_id).order_by(_TASKS.c.position)
+                sa.select(*_TASK_COLUMNS).where(_TASKS.c.run_id == run_id).order_by(_TASKS.c.position)
             ).all()
         return run, list(tasks)
 
@@ -166,15 +182,20 @@ class Reader:
 
 
 def _with_outcome() -> sa.Select[Any]:
-    """Select runs with the event that failed them, and the event of the step that was the cause."""
+    """Select runs with the event that ended them, and the event of the step that was the cause."""
     run_failed = _EVENTS.alias("run_failed")
     step_failed = _EVENTS.alias("step_failed")
     cause = _TASKS.alias("cause")
-    failed = _RUNS.c.status == RunStatus.FAILED.value
-    return sa.select(_RUNS, cause.c.name.label("failed_step"), step_failed.c.data.label("error")).select_from(
+    ended_badly = _RUNS.c.status != RunStatus.COMPLETED.value
+    return sa.select(
+        _RUNS,
+        cause.c.name.label("failed_step"),
+        step_failed.c.data.label("error"),
+        run_failed.c.data.label("ending"),
+    ).select_from(
         _RUNS.outerjoin(
             run_failed,
-            sa.and_(failed, run_failed.c.run_id == _RUNS.c.id, run_failed.c.sequence == _RUNS.c.outcome),
+            sa.and_(ended_badly, run_failed.c.run_id == _RUNS.c.id, run_failed.c.sequence == _RUNS.c.outcome),
         )
         .outerjoin(
             cause,
@@ -184,6 +205,24 @@ def _with_outcome() -> sa.Select[Any]:
             step_failed,
             sa.and_(step_failed.c.run_id == cause.c.run_id, step_failed.c.sequence == cause.c.outcome),
         )
+    )
+
+
+def _last_failure() -> sa.ScalarSelect[Any]:
+    """Select the data of a step's last failed attempt, unless the step has completed after all."""
+    return (
+        sa.select(_EVENTS.c.data)
+        .where(
+            _EVENTS.c.run_id == _TASKS.c.run_id,
+            _EVENTS.c.position == _TASKS.c.position,
+            _EVENTS.c.type == EventType.STEP_FAILED.value,
+            _TASKS.c.status != StepStatus.COMPLETED.value,
+            _TASKS.c.attempt > 0,
+        )
+        .order_by(_EVENTS.c.sequence.desc())
+        .limit(1)
+        .correlate(_TASKS)
+        .scalar_subquery()
     )
 
 
@@ -203,12 +242,12 @@ def _run_view(row: Row[Any], steps: tuple[StepView, ...] = ()) -> RunView:
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
-        error=_error_view(row.error, row.failed_step),
+        error=_error_view(row.error, row.failed_step) or _ending_view(RunStatus(row.status), row.ending),
         steps=steps,
     )
 
 
-def _step_view(row: Row[Any], graph: Graph) -> StepView:
+def _step_view(row: Any, graph: Graph) -> StepView:
     return StepView(
         name=row.name,
         step=row.step,
@@ -222,6 +261,7 @@ def _step_view(row: Row[Any], graph: Graph) -> StepView:
         ready_at=row.ready_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        due_at=row.due_at,
         error=_error_view(row.error),
     )
 
@@ -230,6 +270,15 @@ def _error_view(data: Mapping[str, Any] | None, step: str | None = None) -> Erro
     if data is None:
         return None
     return ErrorView(type=data["type"], message=data["message"], traceback=data.get("traceback"), step=step)
+
+
+def _ending_view(status: RunStatus, data: Mapping[str, Any] | None) -> ErrorView | None:
+    """Return why a run ended that no step of its own failed."""
+    if data is None:
+        return None
+    if "type" in data:
+        return ErrorView(type=data["type"], message=data["message"])
+    return ErrorView(type=f"Run{status.capitalize()}", message=data.get("reason") or "by request")
 
 
 def _event(row: Row[Any]) -> Event:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from workflows.graph import Graph
+from workflows.history.attempts import Attempt
 from workflows.history.database import Database
 from workflows.history.statements import statement
 
@@ -47,6 +48,26 @@ class LostAttempt:
     goes_on: bool  # whether the run may start steps
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """A step whose wait was over."""
+
+    run_id: UUID
+    definition: str
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimedOut:
+    """A running attempt that should have ended."""
+
+    attempt: Attempt
+    definition: str
+    lost: int  # attempts of the step that were lost
+    before: int  # earlier attempts that do not count: see attempts_before
+    past_deadline: bool  # the time of all attempts together is over
+
+
 class ReconcilerStore:
     """The statements of the reconciler, each safe beside another reconciler and beside workers."""
 
@@ -76,6 +97,57 @@ class ReconcilerStore:
             )
             for row in rows
         ]
+
+    def fire_retries(self, batch: int) -> list[Due]:
+        """End the waits that are over; return the steps that this made ready."""
+        with self._database.autocommit() as connection:
+            connection.execute(statement("park_ended_retries"), {"batch": batch})
+            rows = connection.execute(statement("fire_retries"), {"batch": batch}).all()
+        return [Due(run_id=row.run_id, definition=row.definition, position=row.position) for row in rows]
+
+    def seconds_to_next_due(self) -> float | None:
+        """Return how long the next wait lasts still; None if nothing waits."""
+        with self._database.autocommit() as connection:
+            seconds = connection.execute(statement("next_due")).scalar()
+        return None if seconds is None else float(seconds)
+
+    def timed_out(self, *, grace: timedelta, batch: int, leases: Sequence[str] | None = None) -> list[TimedOut]:
+        """Return running attempts that should have ended some time ago.
+
+        Args:
+            grace: How long ago.
+            batch: At most so many.
+            leases: Only attempts of these processes.
+        """
+        parameters = {
+            "grace": grace.total_seconds(),
+            "batch": batch,
+            "leases": None if leases is None else list(leases),
+        }
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("find_timed_out"), parameters).all()
+        return [
+            TimedOut(
+                attempt=Attempt(
+                    run_id=row.run_id, position=row.position, name=row.name, attempt=row.attempt, lease=row.lease
+                ),
+                definition=row.definition,
+                lost=row.lost,
+                before=row.attempts_before,
+                past_deadline=row.past_deadline,
+            )
+            for row in rows
+        ]
+
+    def terminated(self, leases: Sequence[str]) -> set[str]:
+        """Return those of some processes that run a step whose run was terminated."""
+        with self._database.autocommit() as connection:
+            return set(connection.scalars(statement("find_terminated"), {"leases": list(leases)}))
+
+    def time_out_runs(self, batch: int) -> list[UUID]:
+        """Fail runs that have taken too long."""
+        with self._database.autocommit() as connection:
+            return list(connection.scalars(statement("time_out_runs"), {"batch": batch}))
 
     def ready_groups(self) -> list[ReadyGroup]:
         """Return the groups in which there are ready steps."""

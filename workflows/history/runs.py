@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from workflows.errors import UnknownRun
+from workflows.forking import ForkPlan
 from workflows.graph import Graph
 from workflows.history.database import Database
 from workflows.history.statements import statement
@@ -31,6 +32,7 @@ class RunStore:
         tags: Mapping[str, str],
         idempotency_key: str | None = None,
         connection: Connection | None = None,
+        timeout: float | None = None,
     ) -> tuple[UUID, bool]:
         """Record a new run with all its steps.
 
@@ -40,6 +42,7 @@ class RunStore:
             tags: Free labels to find the run by.
             idempotency_key: Starts at most one run of the workflow.
             connection: The caller's transaction to start in; by default one of our own.
+            timeout: Seconds after which the run fails, if the graph has none of its own.
 
         Returns:
             The run's id, and whether this call started it; False if the key had started it before.
@@ -56,6 +59,7 @@ class RunStore:
             "tags": json.dumps(dict(tags)),
             "idempotency_key": idempotency_key,
             "input": run_input,
+            "timeout": timeout if graph.timeout is None else graph.timeout,
             "names": [node.name for node in graph.nodes],
             "steps": [node.step for node in graph.nodes],
             "queues": [node.queue or "" for node in graph.nodes],
@@ -69,6 +73,53 @@ class RunStore:
                 return self._insert(connection, parameters)
         with self._database.autocommit() as own:
             return self._insert(own, parameters)
+
+    def fork(
+        self,
+        graph: Graph,
+        run_input: str,
+        plan: ForkPlan,
+        original: UUID,
+        *,
+        tags: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> UUID:
+        """Record a new run that starts with results of another one; all of it, or nothing.
+
+        Args:
+            graph: The graph that the new run is pinned to.
+            run_input: The original's input, or what the graph's version makes of it.
+            plan: Which results it takes over.
+            original: The run that has them.
+            tags: Of the new run.
+            timeout: As for ``start``.
+
+        Raises:
+            DatabaseUnavailable: Postgres does not answer; nothing was started.
+        """
+        self._keep(graph)
+        with self._database.transaction() as connection:
+            run_id, _ = self.start(graph, run_input, tags=tags, connection=connection, timeout=timeout)
+            connection.execute(
+                statement("reuse_results"),
+                {
+                    "run": run_id,
+                    "original": original,
+                    "positions": list(plan.reused),
+                    "names": [graph.nodes[position].name for position in plan.reused],
+                },
+            )
+            connection.execute(
+                statement("settle_fork"),
+                {
+                    "run": run_id,
+                    "original": original,
+                    "positions": [position for position, _ in plan.remaining],
+                    "remaining": [count for _, count in plan.remaining],
+                    "sinks": plan.sinks,
+                },
+            )
+        return run_id
 
     @staticmethod
     def _insert(connection: Connection, parameters: Mapping[str, object]) -> tuple[UUID, bool]:

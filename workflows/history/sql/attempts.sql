@@ -6,19 +6,28 @@
 -- the attempt superseded. The completion does wait, and takes the claim to the disk with it.
 WITH claimed AS (
     UPDATE workflow_tasks AS task
-    SET status = 'running', attempt = task.attempt + 1, lease = :lease, started_at = statement_timestamp()
+    SET status = 'running', attempt = task.attempt + 1, lease = :lease, started_at = statement_timestamp(),
+        finished_at = NULL,
+        deadline_at = coalesce(task.deadline_at, statement_timestamp() + make_interval(secs => :total_timeout)),
+        timeout_at = LEAST(
+            statement_timestamp() + make_interval(secs => LEAST(CAST(:timeout AS double precision), :heartbeat_timeout)),
+            coalesce(task.deadline_at, statement_timestamp() + make_interval(secs => :total_timeout))
+        ),
+        heartbeat_at = NULL
     FROM workflow_runs AS run
     WHERE task.run_id = :run AND task.position = :position AND task.status = 'ready'
       AND run.id = task.run_id AND run.status IN ('pending', 'running')
-    RETURNING task.attempt
+    RETURNING task.attempt, task.lost, task.attempts_before, CAST(task.heartbeat AS text) AS heartbeat,
+              extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left
 ), run AS (
-    UPDATE workflow_runs SET status = 'running', started_at = statement_timestamp()
-    WHERE id = :run AND status = 'pending' AND EXISTS (SELECT FROM claimed)
+    UPDATE workflow_runs
+    SET status = CASE WHEN status = 'pending' THEN 'running' ELSE status END, started_at = statement_timestamp()
+    WHERE id = :run AND started_at IS NULL AND EXISTS (SELECT FROM claimed)
 ), started AS (
     INSERT INTO workflow_events (run_id, type, position, attempt, data)
     SELECT :run, 'StepStarted', :position, attempt, json_build_object('worker', CAST(:lease AS text)) FROM claimed
 )
-SELECT attempt,
+SELECT attempt, lost, attempts_before, heartbeat, seconds_left,
        (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
        ARRAY(
            SELECT CAST(event.data AS text)
@@ -33,7 +42,8 @@ FROM claimed
 -- name: adopt
 -- What `claim` would have answered, had its answer not been lost with the connection.
 -- No row: the claim had not landed either.
-SELECT task.attempt,
+SELECT task.attempt, task.lost, task.attempts_before, CAST(task.heartbeat AS text) AS heartbeat,
+       extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left,
        (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
        ARRAY(
            SELECT CAST(event.data AS text)
@@ -77,7 +87,12 @@ WITH done AS (
         ready_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
         dispatched_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
         started_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
-                          THEN statement_timestamp() END
+                          THEN statement_timestamp() END,
+        deadline_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+                           THEN statement_timestamp() + make_interval(secs => :next_total_timeout) END,
+        timeout_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+                          THEN statement_timestamp() + make_interval(
+                              secs => LEAST(:next_timeout, :next_total_timeout, :next_heartbeat_timeout)) END
     FROM waiting, run
     WHERE task.run_id = :run AND task.position = waiting.position
     RETURNING task.position, task.status, task.attempt
@@ -88,10 +103,11 @@ WITH done AS (
 ), counted AS (
     UPDATE workflow_runs AS run
     SET remaining = run.remaining - 1,
-        status = CASE WHEN run.remaining = 1 AND run.status = 'running' THEN 'completed' ELSE run.status END,
-        outcome = CASE WHEN run.remaining = 1 AND run.status = 'running'
+        status = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
+                      THEN 'completed' ELSE run.status END,
+        outcome = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
                        THEN nextval('workflow_event_sequence') ELSE run.outcome END,
-        finished_at = CASE WHEN run.remaining = 1 AND run.status = 'running'
+        finished_at = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
                            THEN statement_timestamp() ELSE run.finished_at END
     FROM done
     WHERE run.id = :run AND :is_sink
@@ -107,32 +123,74 @@ SELECT (SELECT goes_on FROM run) AS goes_on,
 FROM done
 
 -- name: fail
--- Record that an attempt failed, and fail the run if it goes on; what is ready is parked.
+-- Record that an attempt failed. With `retry_in`, in seconds, the step waits for so long and is tried again, unless its
+-- deadline comes first. Without, the step fails, and its run with it if that goes on; what is ready is parked.
 -- No row: the attempt is superseded; nothing was written.
-WITH failed AS (
-    UPDATE workflow_tasks
-    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
-    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
-    RETURNING outcome
+WITH ended AS (
+    UPDATE workflow_tasks AS task
+    SET status = CASE WHEN retry.at IS NULL THEN 'failed' ELSE 'retrying' END,
+        outcome = CASE WHEN retry.at IS NULL THEN nextval('workflow_event_sequence') END,
+        due_at = retry.at,
+        finished_at = statement_timestamp()
+    FROM (
+        SELECT CASE WHEN asked.at < coalesce(step.deadline_at, 'infinity') THEN asked.at END AS at
+        FROM workflow_tasks AS step, (SELECT statement_timestamp() + make_interval(secs => :retry_in) AS at) AS asked
+        WHERE step.run_id = :run AND step.position = :position
+    ) AS retry
+    WHERE task.run_id = :run AND task.position = :position
+      AND task.status = 'running' AND task.attempt = :attempt
+    RETURNING task.status, task.outcome, task.due_at
 ), event AS (
     INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
-    SELECT :run, outcome, 'StepFailed', :position, :attempt, CAST(:error AS json) FROM failed
+    SELECT :run, coalesce(outcome, nextval('workflow_event_sequence')), 'StepFailed', :position, :attempt,
+           CAST(CAST(:error AS jsonb) || jsonb_build_object('retry_at', due_at) AS json)
+    FROM ended
 ), run AS (
     UPDATE workflow_runs AS run
     SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
-    FROM failed
-    WHERE run.id = :run AND run.status IN ('pending', 'running')
+    FROM ended
+    WHERE ended.status = 'failed' AND run.id = :run AND run.status IN ('pending', 'running', 'paused')
     RETURNING run.outcome
 ), parked AS (
     UPDATE workflow_tasks AS task SET dispatched_at = NULL
     FROM run WHERE task.run_id = :run AND task.status = 'ready'
-), ended AS (
+), run_event AS (
     INSERT INTO workflow_events (run_id, sequence, type, data)
     SELECT :run, outcome, 'RunFailed', json_build_object('step', CAST(:name AS text)) FROM run
 )
-SELECT EXISTS (SELECT FROM run) AS run_ended FROM failed
+SELECT EXISTS (SELECT FROM run) AS run_ended, due_at FROM ended
 
 -- name: attempt_outcome
 -- What became of an attempt whose commit got no answer. No row: it is superseded, or still running.
-SELECT status FROM workflow_tasks
-WHERE run_id = :run AND position = :position AND attempt = :attempt AND status IN ('completed', 'failed')
+SELECT status, due_at FROM workflow_tasks
+WHERE run_id = :run AND position = :position AND attempt = :attempt AND status IN ('completed', 'failed', 'retrying')
+
+-- name: heartbeat
+-- Note that an attempt lives and what it tells of itself. `goes_on` is false when its run was cancelled
+-- or terminated.
+-- No row: the attempt is superseded.
+UPDATE workflow_tasks AS task
+SET heartbeat_at = statement_timestamp(), heartbeat = coalesce(CAST(:details AS json), task.heartbeat),
+    timeout_at = LEAST(
+        task.started_at + make_interval(secs => :timeout), task.deadline_at,
+        statement_timestamp() + make_interval(secs => :heartbeat_timeout)
+    )
+FROM workflow_runs AS run
+WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.attempt = :attempt
+  AND run.id = task.run_id
+RETURNING run.status NOT IN ('cancelled', 'terminated') AS goes_on
+
+-- name: hand_back
+-- Make a claimed step ready again without an outcome; the attempt uses up none of those that the step may have.
+-- No row: the attempt is superseded.
+WITH returned AS (
+    UPDATE workflow_tasks
+    SET status = 'ready', ready_at = statement_timestamp(), dispatched_at = statement_timestamp(), timeout_at = NULL,
+        attempts_before = attempts_before + 1
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+    RETURNING attempt
+), event AS (
+    INSERT INTO workflow_events (run_id, type, position, attempt)
+    SELECT :run, 'StepReturned', :position, attempt FROM returned
+)
+SELECT attempt FROM returned

@@ -1,9 +1,12 @@
 -- name: renew_leases
--- Keep the leases of living processes, and say what each holds. Makes those that are not there.
-INSERT INTO workflow_leases AS lease (name, worker, expires_at, held)
-SELECT name, :worker, now() + make_interval(secs => :seconds), CASE WHEN name = :holder THEN CAST(:held AS text[]) ELSE '{}' END
+-- Keep the leases of living processes, and say what each serves and holds. Makes those that are not there.
+INSERT INTO workflow_leases AS lease (name, worker, expires_at, queues, steps, held)
+SELECT name, :worker, now() + make_interval(secs => :seconds),
+       CAST(:queues AS text[]), CAST(:steps AS text[]),
+       CASE WHEN name = :holder THEN CAST(:held AS text[]) ELSE '{}' END
 FROM unnest(CAST(:names AS text[])) AS name
-ON CONFLICT (name) DO UPDATE SET expires_at = excluded.expires_at, held = excluded.held
+ON CONFLICT (name) DO UPDATE
+SET expires_at = excluded.expires_at, queues = excluded.queues, steps = excluded.steps, held = excluded.held
 
 -- name: expire_leases
 -- Give up the leases of processes that ended, so that nobody waits for them.
@@ -25,7 +28,7 @@ WHERE lease.expires_at < now() - interval '1 hour'
 
 -- name: live_workers
 -- The workers with a lease that has not expired, and how many processes each has.
-SELECT worker, count(*) AS processes, max(expires_at) AS expires_at
+SELECT worker, count(*) AS processes, max(expires_at) AS expires_at, max(queues) AS queues, max(steps) AS steps
 FROM workflow_leases
 WHERE expires_at > now() AND name LIKE 'process:%'
 GROUP BY worker ORDER BY worker

@@ -4,7 +4,8 @@
 -- nobody could renew one. One row per attempt lost.
 WITH expired AS (
     SELECT task.run_id, task.position,
-           task.lost + 1 >= :max_lost OR coalesce(task.attempt >= task.max_attempts, false) AS gives_up,
+           task.lost + 1 >= :max_lost
+               OR coalesce(task.attempt - task.attempts_before >= task.max_attempts, false) AS gives_up,
            nextval('workflow_event_sequence') AS sequence -- here, so that the loss comes before the failure
     FROM workflow_tasks AS task
     LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
@@ -42,7 +43,7 @@ WITH expired AS (
     UPDATE workflow_runs AS run
     SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = now()
     FROM (SELECT DISTINCT ON (run_id) run_id, name FROM lost WHERE status = 'failed') AS cause
-    WHERE run.id = cause.run_id AND run.status IN ('pending', 'running')
+    WHERE run.id = cause.run_id AND run.status IN ('pending', 'running', 'paused')
     RETURNING run.id, run.outcome, cause.name
 ), parked AS (
     UPDATE workflow_tasks AS task SET dispatched_at = NULL
@@ -54,6 +55,87 @@ WITH expired AS (
 SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, lost.status,
        run.definition, run.status IN ('pending', 'running') AS goes_on
 FROM lost JOIN workflow_runs AS run ON run.id = lost.run_id
+
+-- name: fire_retries
+-- End the waits that are over, of runs that go on: the steps are ready for their next attempt. One row for each.
+WITH due AS (
+    SELECT task.run_id, task.position
+    FROM workflow_tasks AS task
+    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
+    WHERE task.status = 'retrying' AND task.due_at <= now()
+    ORDER BY task.due_at LIMIT :batch
+    FOR UPDATE OF task SKIP LOCKED
+), fired AS (
+    UPDATE workflow_tasks AS task
+    SET status = 'ready', due_at = NULL, ready_at = now(), dispatched_at = now()
+    FROM due WHERE task.run_id = due.run_id AND task.position = due.position
+    RETURNING task.run_id, task.position, task.attempt
+), events AS (
+    INSERT INTO workflow_events (run_id, type, position, attempt)
+    SELECT run_id, 'StepRetried', position, attempt FROM fired
+)
+SELECT fired.run_id, fired.position, run.definition
+FROM fired JOIN workflow_runs AS run ON run.id = fired.run_id
+
+-- name: park_ended_retries
+-- Take waits that are over out of the way of `fire_retries`, of runs that have ended.
+WITH over AS (
+    SELECT task.run_id, task.position
+    FROM workflow_tasks AS task
+    JOIN workflow_runs AS run ON run.id = task.run_id
+     AND run.status IN ('completed', 'failed', 'cancelled', 'terminated')
+    WHERE task.status = 'retrying' AND task.due_at <= now()
+    LIMIT :batch
+    FOR SHARE OF run
+)
+UPDATE workflow_tasks AS task SET due_at = 'infinity'
+FROM over WHERE task.run_id = over.run_id AND task.position = over.position AND task.status = 'retrying'
+
+-- name: next_due
+-- How many seconds the next wait of a run that goes on lasts still. No row: nothing waits.
+SELECT extract(epoch FROM task.due_at - now()) AS seconds
+FROM workflow_tasks AS task
+JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
+WHERE task.status = 'retrying' AND task.due_at < 'infinity'
+ORDER BY task.due_at LIMIT 1
+
+-- name: find_timed_out
+-- Running attempts that should have ended `grace` seconds ago; of some processes, or of all if `leases` is null.
+SELECT task.run_id, task.position, task.name, task.attempt, task.attempts_before, task.lost, task.lease,
+       run.definition, coalesce(task.timeout_at >= task.deadline_at, false) AS past_deadline
+FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
+WHERE task.status = 'running' AND task.timeout_at < now() - make_interval(secs => :grace)
+  AND (CAST(:leases AS text[]) IS NULL OR task.lease = ANY (CAST(:leases AS text[])))
+ORDER BY task.timeout_at LIMIT :batch
+
+-- name: find_terminated
+-- Attempts of some processes that run although their run was terminated.
+SELECT task.lease
+FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
+WHERE task.status = 'running' AND task.lease = ANY (CAST(:leases AS text[])) AND run.status = 'terminated'
+
+-- name: time_out_runs
+-- Fail runs that have taken too long. One row for each.
+WITH late AS (
+    SELECT id FROM workflow_runs
+    WHERE status IN ('pending', 'running', 'paused') AND timeout_at < now()
+    LIMIT :batch FOR UPDATE SKIP LOCKED
+), failed AS (
+    UPDATE workflow_runs AS run
+    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = now()
+    FROM late WHERE run.id = late.id
+    RETURNING run.id, run.outcome
+), parked AS (
+    UPDATE workflow_tasks AS task SET dispatched_at = NULL
+    FROM failed WHERE task.run_id = failed.id AND task.status = 'ready'
+), events AS (
+    INSERT INTO workflow_events (run_id, sequence, type, data)
+    SELECT id, outcome, 'RunFailed', json_build_object(
+        'type', 'RunTimedOut', 'message', 'The run did not end within its time.'
+    )
+    FROM failed
+)
+SELECT id FROM failed
 
 -- name: ready_groups
 -- The distinct (step, queue, priority) of ready steps, by skipping through the index; its cost grows with the
@@ -74,12 +156,13 @@ SELECT step, queue, priority FROM groups
 
 -- name: find_unclaimed
 -- Ready steps of one group, of runs that go on, that were dispatched before `before` and that no living process
--- holds. Oldest first.
+-- holds. Oldest first. None, while no living process has the step's code: a message would only be thrown away.
 SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.definition
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
 WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
   AND task.dispatched_at < :before
+  AND EXISTS (SELECT FROM workflow_leases AS lease WHERE lease.expires_at > now() AND task.step = ANY (lease.steps))
   AND NOT EXISTS (
       SELECT FROM workflow_leases AS lease
       WHERE lease.expires_at > now() AND CAST(run.id AS text) || '.' || task.name = ANY (lease.held)
@@ -93,7 +176,7 @@ LIMIT :batch
 WITH over AS (
     SELECT run.id, task.position
     FROM workflow_tasks AS task
-    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('completed', 'failed')
+    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('completed', 'failed', 'cancelled', 'terminated')
     WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
       AND task.dispatched_at < :before
     LIMIT :batch
@@ -135,12 +218,12 @@ WHERE run_id = ANY (CAST(:runs AS uuid[])) AND status = 'completed'
 GROUP BY run_id
 
 -- name: find_stalled
--- Running runs that have no step ready or running although something remains. There are none, unless
+-- Runs that go on and have no step ready, running or retrying although something remains. There are none, unless
 -- rows were changed by hand.
 SELECT run.id, run.definition
 FROM workflow_runs AS run
 WHERE run.status IN ('pending', 'running')
-  AND NOT EXISTS (SELECT FROM workflow_tasks WHERE run_id = run.id AND status IN ('ready', 'running'))
+  AND NOT EXISTS (SELECT FROM workflow_tasks WHERE run_id = run.id AND status IN ('ready', 'running', 'retrying'))
 LIMIT :batch
 
 -- name: recount

@@ -8,8 +8,10 @@ ON CONFLICT (hash) DO NOTHING
 -- Start a run: its row, one task per node of its graph, and the event. Tasks without parents are ready.
 -- No row: the workflow already has a run with this idempotency key.
 WITH run AS (
-    INSERT INTO workflow_runs (id, workflow, version, definition, status, remaining, tags, idempotency_key)
-    VALUES (:run, :workflow, :version, :definition, 'pending', :sinks, CAST(:tags AS jsonb), :idempotency_key)
+    INSERT INTO workflow_runs (id, workflow, version, definition, status, remaining, tags, idempotency_key,
+                               timeout_at)
+    VALUES (:run, :workflow, :version, :definition, 'pending', :sinks, CAST(:tags AS jsonb), :idempotency_key,
+            statement_timestamp() + make_interval(secs => :timeout))
     ON CONFLICT (workflow, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
 ), event AS (

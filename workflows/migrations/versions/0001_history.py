@@ -28,18 +28,25 @@ CREATE TABLE workflow_runs (
     remaining integer NOT NULL,
     tags jsonb NOT NULL DEFAULT '{}',
     idempotency_key text,
+    forked_from uuid,
     outcome bigint,
     created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     started_at timestamptz,
     finished_at timestamptz,
-    CONSTRAINT run_status_is_known CHECK (status IN ('pending', 'running', 'completed', 'failed')),
+    timeout_at timestamptz,
+    CONSTRAINT run_status_is_known CHECK (
+        status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled', 'terminated')
+    ),
     CONSTRAINT run_remaining_is_a_count CHECK (remaining >= 0),
     CONSTRAINT run_completed_has_nothing_remaining CHECK (status <> 'completed' OR remaining = 0),
-    CONSTRAINT run_ended_has_outcome CHECK ((status IN ('completed', 'failed')) = (outcome IS NOT NULL))
+    CONSTRAINT run_ended_has_outcome CHECK (
+        (status IN ('completed', 'failed', 'cancelled', 'terminated')) = (outcome IS NOT NULL)
+    )
 );
 COMMENT ON TABLE workflow_runs IS 'Projection: one row per run.';
 COMMENT ON COLUMN workflow_runs.remaining IS 'Steps that nothing waits for and that have not completed.';
 COMMENT ON COLUMN workflow_runs.outcome IS 'Sequence of the event that ended the run.';
+COMMENT ON COLUMN workflow_runs.timeout_at IS 'When the run fails if it has not ended.';
 
 CREATE TABLE workflow_events (
     run_id uuid NOT NULL,
@@ -67,6 +74,7 @@ CREATE TABLE workflow_tasks (
     remaining integer NOT NULL,
     attempt integer NOT NULL DEFAULT 0,
     lost integer NOT NULL DEFAULT 0,
+    attempts_before integer NOT NULL DEFAULT 0,
     lease text,
     outcome bigint,
     ready_at timestamptz,
@@ -74,8 +82,16 @@ CREATE TABLE workflow_tasks (
     dispatches integer NOT NULL DEFAULT 0,
     started_at timestamptz,
     finished_at timestamptz,
+    due_at timestamptz,
+    timeout_at timestamptz,
+    deadline_at timestamptz,
+    heartbeat_at timestamptz,
+    heartbeat json,
     PRIMARY KEY (run_id, position),
-    CONSTRAINT task_status_is_known CHECK (status IN ('pending', 'ready', 'running', 'completed', 'failed')),
+    CONSTRAINT task_status_is_known CHECK (
+        status IN ('pending', 'ready', 'running', 'retrying', 'completed', 'failed')
+    ),
+    CONSTRAINT task_retrying_is_due CHECK ((status = 'retrying') = (due_at IS NOT NULL)),
     CONSTRAINT task_remaining_is_a_count CHECK (remaining >= 0),
     CONSTRAINT task_pending_has_parents_remaining CHECK ((status = 'pending') = (remaining > 0)),
     CONSTRAINT task_running_holds_lease CHECK (status <> 'running' OR lease IS NOT NULL),
@@ -83,20 +99,30 @@ CREATE TABLE workflow_tasks (
 );
 COMMENT ON TABLE workflow_tasks IS 'Projection and work item: one row per step of a run.';
 COMMENT ON COLUMN workflow_tasks.remaining IS 'Parents that have not completed.';
+COMMENT ON COLUMN workflow_tasks.attempts_before IS
+    'Attempts that do not count: from before the run was retried by request, or handed back by a worker that stopped.';
 COMMENT ON COLUMN workflow_tasks.lease IS 'Of the last attempt: the process that runs or ran it.';
 COMMENT ON COLUMN workflow_tasks.outcome IS 'Sequence of the event that ended the step; a result is stored there.';
 COMMENT ON COLUMN workflow_tasks.ready_at IS 'When the step last became free to be claimed.';
 COMMENT ON COLUMN workflow_tasks.dispatched_at IS
     'The same, or when it was last handed to Celery again. Null: it is not to be dispatched.';
+COMMENT ON COLUMN workflow_tasks.due_at IS 'When the wait before the next attempt is over.';
+COMMENT ON COLUMN workflow_tasks.timeout_at IS 'When the running attempt times out.';
+COMMENT ON COLUMN workflow_tasks.deadline_at IS 'When the step fails, whatever attempts are left.';
+COMMENT ON COLUMN workflow_tasks.heartbeat IS 'What the step last told of itself; the next attempt gets it.';
 COMMENT ON COLUMN workflow_tasks.dispatches IS 'How often the reconciler handed it to Celery again.';
 
 CREATE TABLE workflow_leases (
     name text PRIMARY KEY,
     worker text NOT NULL,
     expires_at timestamptz NOT NULL,
+    queues text[] NOT NULL DEFAULT '{}',
+    steps text[] NOT NULL DEFAULT '{}',
     held text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE workflow_leases IS 'Processes that run steps, and duties of which one at a time is enough.';
+COMMENT ON COLUMN workflow_leases.queues IS 'What the process takes messages from; empty: not known yet.';
+COMMENT ON COLUMN workflow_leases.steps IS 'The steps that it has the code of.';
 COMMENT ON COLUMN workflow_leases.held IS 'Task ids that the process took from the broker and has not claimed yet.';
 """
 
@@ -105,7 +131,7 @@ CREATE UNIQUE INDEX workflow_runs_idempotency ON workflow_runs (workflow, idempo
     WHERE idempotency_key IS NOT NULL;
 COMMENT ON INDEX workflow_runs_idempotency IS 'start: a key starts at most one run of a workflow';
 
-CREATE INDEX workflow_runs_active ON workflow_runs (id) WHERE status IN ('pending', 'running');
+CREATE INDEX workflow_runs_active ON workflow_runs (id) WHERE status IN ('pending', 'running', 'paused');
 COMMENT ON INDEX workflow_runs_active IS 'find_stalled; listing of runs that go on';
 
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow, id);
@@ -120,8 +146,15 @@ COMMENT ON INDEX workflow_runs_tags IS 'listing by tags';
 CREATE INDEX workflow_tasks_ready ON workflow_tasks (step, queue, priority, dispatched_at) WHERE status = 'ready';
 COMMENT ON INDEX workflow_tasks_ready IS 'ready_groups, find_unclaimed, oldest_ready';
 
-CREATE INDEX workflow_tasks_running ON workflow_tasks (lease) WHERE status = 'running';
-COMMENT ON INDEX workflow_tasks_running IS 'lose_attempts, find_stalled';
+CREATE INDEX workflow_tasks_due ON workflow_tasks (due_at) WHERE status = 'retrying';
+COMMENT ON INDEX workflow_tasks_due IS 'fire_retries, next_due';
+
+CREATE INDEX workflow_runs_timeout ON workflow_runs (timeout_at) WHERE status IN ('pending', 'running', 'paused');
+COMMENT ON INDEX workflow_runs_timeout IS 'time_out_runs';
+
+CREATE INDEX workflow_tasks_running ON workflow_tasks (timeout_at) WHERE status = 'running';
+COMMENT ON INDEX workflow_tasks_running IS
+    'find_timed_out, lose_attempts, find_terminated: few rows, so that one index serves all';
 """
 
 TRIGGER = """

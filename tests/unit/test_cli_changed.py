@@ -1,0 +1,49 @@
+from uuid import UUID
+
+import click
+import pytest
+
+from workflows.cli.changed import Outcome, Unchanged
+from workflows.cli.choosing import choice_of
+from workflows.states import RunStatus
+
+ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
+
+
+def test_what_changed_and_what_was_so_already_is_told_run_by_run():
+    paused = Unchanged(run_id=TWO, status=RunStatus.PAUSED, refused=False)
+    outcome = Outcome(action="paused", changed=[ONE], unchanged=[paused])
+    assert list(outcome.lines()) == [f"{ONE} paused", f"{TWO} is paused already"]
+    assert outcome.refusals == []
+
+
+def test_a_run_that_refuses_is_told_with_the_state_that_it_is_in():
+    ended = Unchanged(run_id=THREE, status=RunStatus.COMPLETED, refused=True)
+    outcome = Outcome(action="paused", changed=[], unchanged=[ended])
+    assert list(outcome.lines()) == []
+    assert outcome.refusals == [f"Run {THREE} is completed; it cannot be paused."]
+    assert outcome.to_json()["unchanged"] == [{"id": str(THREE), "status": "completed", "refused": True}]
+
+
+def test_a_thousand_runs_are_counted_and_the_first_ones_named():
+    told = list(Outcome(action="cancelled", changed=[UUID(int=n) for n in range(1000)]).lines())
+    assert len(told) == 22
+    assert told[-2:] == ["… and 980 more runs (--json names all)", "1,000 runs cancelled."]
+
+
+def test_a_dry_run_says_so():
+    told = list(Outcome(action="cancelled", changed=[ONE, TWO], dry_run=True).lines())
+    assert told == [f"{ONE} would be cancelled", f"{TWO} would be cancelled", "2 runs would be cancelled."]
+    assert list(Outcome(action="cancelled", changed=[], dry_run=True).lines()) == ["No run to be cancelled."]
+
+
+@pytest.mark.parametrize(("run_ids", "status"), [([], None), (["an id"], "running")])
+def test_runs_are_named_or_filtered_and_never_all_by_accident(run_ids, status):
+    with pytest.raises(click.UsageError, match="Name the runs, or choose some with"):
+        choice_of(run_ids, None, status, [])
+
+
+def test_a_run_that_is_named_twice_is_changed_once():
+    assert choice_of(["a", "b", "a"], None, None, []).run_ids == ("a", "b")
+    chosen = choice_of([], "orders", "paused", ["tenant=acme"])
+    assert chosen.filters == {"workflow": "orders", "status": RunStatus.PAUSED, "tags": {"tenant": "acme"}}

@@ -1,0 +1,54 @@
+"""Attempts that take too long: recording that, and stopping them from outside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from worker.retrying import wait_before_retry
+from workflows.errors import StepTimedOut
+from workflows.history.attempts import Attempt, AttemptStore
+from workflows.history.reconciling import TimedOut
+from workflows.history.runs import RunStore
+from workflows.retry import Retry
+from workflows.wakeup import Wakeups
+
+logger = logging.getLogger(__name__)
+
+
+class Overdue:
+    """Fails attempts that did not end in time. Whatever they still do is superseded.
+
+    Args:
+        attempts: Records.
+        runs: Graphs.
+        wakeups: Tells those who wait for a run that failed.
+        retry: The policy of steps that have none of their own.
+    """
+
+    def __init__(self, *, attempts: AttemptStore, runs: RunStore, wakeups: Wakeups, retry: Retry) -> None:
+        self._attempts = attempts
+        self._runs = runs
+        self._wakeups = wakeups
+        self._retry = retry
+
+    def fail(self, found: Iterable[TimedOut]) -> list[Attempt]:
+        """Fail attempts; return those that were still running."""
+        return [late.attempt for late in found if self._fail(late)]
+
+    def _fail(self, late: TimedOut) -> bool:
+        attempt = late.attempt
+        error = StepTimedOut(attempt=attempt.attempt, step=attempt.name)
+        node = self._runs.graph(late.definition).nodes[attempt.position]
+        wait = None
+        if not late.past_deadline:
+            wait = wait_before_retry(
+                node, self._retry, attempt=attempt.attempt - late.before, lost=late.lost, error=error
+            )
+        failure = self._attempts.fail(attempt, error.to_json(), wait)
+        if failure is None:
+            return False
+        logger.warning("%s (run %s, %s)", error, attempt.run_id, attempt.lease)
+        if failure.run_ended:
+            self._wakeups.wake(attempt.run_id)
+        return True

@@ -1,0 +1,51 @@
+"""What waits for a worker now, for people who look for the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from workflows.history.database import Database
+from workflows.history.reconciling import ReadyGroup
+from workflows.states import RunStatus, StepStatus
+
+_RUNS = sa.table("workflow_runs", sa.column("id"), sa.column("status"))
+_TASKS = sa.table("workflow_tasks", *(sa.column(name) for name in ("run_id", "step", "queue", "priority", "status")))
+_MOST_RUNS = 5  # that are named, of as many as there may be
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A step that is ready in runs that go on."""
+
+    step: str
+    queue: str  # empty: where the app routes the step
+    runs: tuple[UUID, ...]  # the first ones
+
+
+def waiting(database: Database, groups: Collection[ReadyGroup]) -> list[Waiting]:
+    """Return which of the groups wait in runs that go on; runs that are paused or have ended leave steps ready too."""
+    found: dict[tuple[str, str], list[UUID]] = {}
+    with database.autocommit() as connection:
+        for group in groups:
+            query = (
+                sa.select(_RUNS.c.id)
+                .select_from(_TASKS.join(_RUNS, _RUNS.c.id == _TASKS.c.run_id))
+                .where(
+                    _TASKS.c.status == StepStatus.READY.value,
+                    _TASKS.c.step == group.step,
+                    _TASKS.c.queue == group.queue,
+                    _TASKS.c.priority == group.priority,
+                    _RUNS.c.status.in_([RunStatus.PENDING.value, RunStatus.RUNNING.value]),
+                )
+                .limit(_MOST_RUNS)
+            )
+            if runs := connection.scalars(query).all():
+                found.setdefault((group.step, group.queue), []).extend(runs)
+    return [
+        Waiting(step=step, queue=queue, runs=tuple(sorted(set(runs))[:_MOST_RUNS]))
+        for (step, queue), runs in sorted(found.items())
+    ]
