@@ -16,6 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 _TIMEOUT_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.05  # between two looks at the database, of a waiter that nobody will wake
+_FIRST_PAUSE_LISTENING_SECONDS = 1.0  # of one that somebody should
+_LONGEST_PAUSE_SECONDS = 4.0
 _REST_SECONDS = 5.0  # how long a Redis that did not answer is left alone
 
 
@@ -80,12 +83,12 @@ class Waiter:
 
     def __init__(self, pubsub: redis.client.PubSub | None) -> None:
         self._pubsub = pubsub
-        self._pause = 0.05
+        self._pause = _FIRST_PAUSE_SECONDS if pubsub is None else _FIRST_PAUSE_LISTENING_SECONDS
 
     def wait(self, seconds: float) -> None:
-        """Return when woken; at the latest after ``seconds``, or after a pause that grows with each call up to 2 s."""
+        """Return when woken; at the latest after ``seconds``, or after a pause that grows with each call."""
         pause = min(seconds, self._pause)
-        self._pause = min(self._pause * 1.5, 2.0)
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
         until = time.monotonic() + pause
         if self._pubsub is not None:
             try:
