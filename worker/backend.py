@@ -49,7 +49,7 @@ class HistoryBackend(BaseBackend):
         maybe_signature(request.chord, app=self.app).apply_async(parent_id=request.id)
 
     def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: a failure of the step is recorded already, one around it is found by the lease."""
+        """Do nothing: a failure of the step is recorded already, and so is one around it; see ``StepTask.run``."""
 
     def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         """Do nothing: a message is only a hint, so revoking one does not cancel the step."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -17,7 +18,7 @@ from celery.utils.saferepr import saferepr
 from worker.delivery import Budget, Carried
 from worker.telemetry import Telemetry
 from workflows.graph import Graph
-from workflows.history.attempts import Claim
+from workflows.history.attempts import Attempt, Claim
 from workflows.ids import task_id
 from workflows.messages import arguments_of
 
@@ -32,12 +33,16 @@ class Carrier(threading.local):
         app: Whose tasks the steps are.
         telemetry: Tells Flower.
         seconds: The time that one message may take before the next step goes through the broker; 0 turns carrying off.
+        hand_back: Makes a claimed step ready again, unless its outcome is recorded.
     """
 
-    def __init__(self, app: Celery, telemetry: Telemetry, seconds: float) -> None:
+    def __init__(
+        self, app: Celery, telemetry: Telemetry, seconds: float, hand_back: Callable[[Graph, Attempt], None]
+    ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._seconds = seconds
+        self._hand_back = hand_back
         self._budget: Budget | None = None
         self._next: Carried | None = None
         self._is_carrying = False
@@ -96,10 +101,15 @@ class Carrier(threading.local):
         self._is_carrying = True
         before = task
         delivery_info = task.request.delivery_info
+        carried = None
         try:
             while (carried := self._next) is not None:
                 before = self._trace(carried, before, delivery_info)
         finally:
+            # After an error: what is claimed, and will not be run here, is for another process.
+            for left in (carried, self._next):
+                if left is not None:
+                    self._hand_back(left.graph, left.claim.attempt)
             self._is_carrying = False
             self._next = None
 

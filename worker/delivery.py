@@ -8,12 +8,11 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 import psycopg
-from celery.exceptions import Ignore, Retry, WorkerShutdown, WorkerTerminate
+from celery.exceptions import Ignore, Retry, TaskPredicate, WorkerShutdown, WorkerTerminate
 
 from worker.crashpoints import reach
 from worker.invocation import EventLoop, describe_error, invoke
@@ -21,6 +20,7 @@ from worker.retrying import wait_before_retry
 from worker.timeouts import time_limit
 from worker.transactions import StepTransaction
 from workflows.context import StepContext
+from workflows.errors import StepError
 from workflows.graph import Graph
 from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Limits, Next
 from workflows.history.database import Database
@@ -41,6 +41,10 @@ class Carried:
     graph: Graph
     claim: Claim
     parent: int  # position of the step before
+
+
+class _Superseded(Exception):
+    """The attempt may not record anything any more."""
 
 
 class Delivery:
@@ -119,19 +123,14 @@ class Delivery:
                 reach("after_effect_before_record")
                 planned = self._plan(graph, choose_next())
                 completion = self._record(graph, claim, result, planned, transaction)
+            except _Superseded:
+                raise Ignore from None
             except BaseException as error:
-                if isinstance(error, Ignore):
-                    raise
                 if is_shutdown(error):
-                    transaction.close()
-                    self._hand_back(graph, claim.attempt)
                     raise
                 if not transaction.is_broken:
                     transaction.close()
-                    retry_at = self._fail(graph, claim, error)
-                    if retry_at is None:
-                        raise
-                    raise Retry(exc=error, when=retry_at) from error  # by which Celery and Flower know it
+                    self._fail(graph, claim, error)
                 # The work in the transaction is lost with its connection, unless the commit had landed.
                 landed = self._attempts.landed(claim.attempt, planned)
                 if landed is None:
@@ -141,7 +140,24 @@ class Delivery:
             finally:
                 transaction.close()
             reach("after_record_before_publish")
-            return value, self._go_on(task, graph, claim, result, completion)
+            try:
+                return value, self._go_on(task, graph, claim, result, completion)
+            except BaseException:
+                if completion.next is not None:
+                    self.hand_back(graph, completion.next)
+                raise
+
+    def give_up(self, graph: Graph, attempt: Attempt, error: BaseException) -> None:
+        """See to it that an error leaves no attempt open: its process lives on, and keeps its lease.
+
+        Does nothing if the outcome of the attempt is recorded, as it is when the step itself failed.
+        """
+        if isinstance(error, Ignore):
+            return
+        if is_shutdown(error):
+            self.hand_back(graph, attempt)
+        else:
+            self._attempts.fail(attempt, describe_error(error))
 
     def _limits(self, graph: Graph, position: int) -> Limits:
         node = graph.nodes[position]
@@ -173,6 +189,7 @@ class Delivery:
         self, graph: Graph, claim: Claim, result: str, planned: Next | None, transaction: StepTransaction
     ) -> Completion:
         position = claim.attempt.position
+        transaction.check(claim.attempt.name)
         completion = self._attempts.complete(
             claim.attempt,
             result,
@@ -183,12 +200,18 @@ class Delivery:
         )
         if completion is None:
             logger.warning("Attempt %d of step %s is superseded", claim.attempt.attempt, claim.attempt.name)
-            raise Ignore
+            raise _Superseded
         transaction.commit()
         return completion
 
-    def _fail(self, graph: Graph, claim: Claim, error: BaseException) -> datetime | None:
-        """Record the failure and return when the step is tried again, if it is."""
+    def _fail(self, graph: Graph, claim: Claim, error: BaseException) -> NoReturn:
+        """Record the failure, and raise what tells Celery and Flower of it.
+
+        Raises:
+            Ignore: the attempt is superseded.
+            Retry: the step is tried again later.
+            BaseException: the error, if it is not.
+        """
         attempt = claim.attempt
         wait = wait_before_retry(
             graph.nodes[attempt.position],
@@ -199,13 +222,18 @@ class Delivery:
         )
         failure = self._attempts.fail(attempt, describe_error(error), wait)
         if failure is None:
-            logger.warning("Attempt %d of step %s is superseded", claim.attempt.attempt, claim.attempt.name)
+            logger.warning("Attempt %d of step %s is superseded", attempt.attempt, attempt.name)
             raise Ignore from None
         if failure.run_ended:
-            self._wakeups.wake(claim.attempt.run_id)
-        return failure.retry_at
+            self._wakeups.wake(attempt.run_id)
+        if failure.retry_at is not None:
+            raise Retry(exc=_as_exception(error), when=failure.retry_at) from error
+        if isinstance(error, TaskPredicate):
+            # Celery would take the step's own Ignore, Reject or Retry for what it means in a task: no failure.
+            raise StepError(detail=f"Step {attempt.name!r} raised Celery's {type(error).__name__}.") from error
+        raise error
 
-    def _hand_back(self, graph: Graph, attempt: Attempt) -> None:
+    def hand_back(self, graph: Graph, attempt: Attempt) -> None:
         """Let another worker run the step at once. If that cannot be recorded, it will when the lease expires."""
         try:
             handed_back = self._attempts.hand_back(attempt)
@@ -241,6 +269,10 @@ class Delivery:
         else:
             carried = self._attempts.adopt(completion.next, inputs)
         return None if carried is None else Carried(graph=graph, claim=carried, parent=position)
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else StepError(detail=repr(error))
 
 
 def is_shutdown(error: BaseException) -> bool:

@@ -80,7 +80,6 @@ class Process:
         self.wakeups = Wakeups(publisher_app.conf.broker_url)
         self.lease = lease_name(runtime.hostname, self.pid, runtime.token)
         self.telemetry = Telemetry(publisher_app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
-        self.carrier = Carrier(runtime.app, self.telemetry, settings.carry_on_seconds)
         attempts = AttemptStore(self.database)
         self.overdue = Overdue(attempts=attempts, runs=self.runs, wakeups=self.wakeups, retry=settings.retry)
         self.delivery = Delivery(
@@ -91,6 +90,7 @@ class Process:
             lease=self.lease,
             settings=settings,
         )
+        self.carrier = Carrier(runtime.app, self.telemetry, settings.carry_on_seconds, self.delivery.hand_back)
 
     def take_lease(self, runtime: Runtime) -> None:
         """Make this process known before it claims anything.

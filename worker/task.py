@@ -51,7 +51,11 @@ class StepTask(Task):
             raise Ignore from None
         carrier = process.carrier
         claim = carrier.take_claim(run, step) or process.delivery.claim(known, UUID(run), step)
-        value, carried = process.delivery.run(self, known, claim, lambda: carrier.choose(known, claim))
+        try:
+            value, carried = process.delivery.run(self, known, claim, lambda: carrier.choose(known, claim))
+        except BaseException as error:
+            process.delivery.give_up(known, claim.attempt, error)
+            raise
         carrier.hand_over(carried)
         return value
 

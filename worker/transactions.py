@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
+from workflows.errors import StepError
 from workflows.history.database import Database
 
 
@@ -18,14 +19,32 @@ class StepTransaction:
         """Return the connection, in its transaction; the same one at each call."""
         if self.connection is None:
             self.connection = self._database.engine.connect()
+            self.connection.begin()
         return self.connection
 
     @property
     def is_broken(self) -> bool:
         """Whether the connection was lost, and with it the work that was not committed."""
-        if self.connection is None:
+        if self.connection is None or self.connection.closed:
             return False
-        return self.connection.invalidated or bool(self.connection.connection.driver_connection.closed)  # type: ignore[union-attr]
+        if self.connection.invalidated:
+            return True
+        driver = self.connection.connection.driver_connection
+        return driver is not None and bool(driver.closed)
+
+    def check(self, step: str) -> None:
+        """Return if the step left the transaction as it should, open.
+
+        Raises:
+            StepError: the step has ended it, so that its completion cannot be part of it.
+        """
+        if self.connection is None or self.is_broken:
+            return
+        if self.connection.closed or not self.connection.in_transaction():
+            raise StepError(
+                detail=f"Step {step!r} has committed, rolled back or closed context.transaction. "
+                "Leave that to the engine: it commits together with the step's completion."
+            )
 
     def commit(self) -> None:
         """Commit what the step did and what was recorded of it."""

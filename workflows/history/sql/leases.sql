@@ -35,7 +35,7 @@ GROUP BY worker ORDER BY worker
 
 -- name: oldest_ready
 -- How long the oldest ready step of a run that goes on has waited, in seconds. No row: none waits.
-SELECT extract(epoch FROM now() - min(task.dispatched_at)) AS seconds
+SELECT extract(epoch FROM now() - min(task.ready_at)) AS seconds
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
 WHERE task.status = 'ready'
