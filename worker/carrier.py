@@ -72,6 +72,8 @@ class Carrier(threading.local):
         follower = self._app.tasks.get(there.step)
         if follower is None or follower.rate_limit:
             return False
+        if any(task.time_limit or task.soft_time_limit for task in (follower, self._app.tasks[here.step])):
+            return False  # Celery would hold both to the limit together
         if (here.queue, here.priority) != (there.queue, there.priority):
             return False
         return here.queue is not None or here.step == there.step or self._route(here.step) == self._route(there.step)

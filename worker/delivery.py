@@ -228,9 +228,10 @@ class Delivery:
             self._wakeups.wake(attempt.run_id)
         if failure.retry_at is not None:
             raise Retry(exc=_as_exception(error), when=failure.retry_at) from error
-        if isinstance(error, TaskPredicate):
-            # Celery would take the step's own Ignore, Reject or Retry for what it means in a task: no failure.
-            raise StepError(detail=f"Step {attempt.name!r} raised Celery's {type(error).__name__}.") from error
+        # Celery would take the step's own Ignore, Reject or Retry for what it means in a task, which is no failure;
+        # and what is no Exception would end a thread of the pool, or the worker.
+        if isinstance(error, TaskPredicate) or not isinstance(error, Exception):
+            raise StepError(detail=f"Step {attempt.name!r} raised {type(error).__name__}.") from error
         raise error
 
     def hand_back(self, graph: Graph, attempt: Attempt) -> None:
@@ -283,7 +284,7 @@ def is_shutdown(error: BaseException) -> bool:
     """
     if isinstance(error, SystemExit) and not isinstance(error, WorkerShutdown | WorkerTerminate):
         return isinstance(error.code, int) and -256 < error.code <= -256 + signal.NSIG
-    return isinstance(error, WorkerShutdown | WorkerTerminate | KeyboardInterrupt)
+    return isinstance(error, WorkerShutdown | WorkerTerminate)
 
 
 def _step_of(graph: Graph, signature: Any) -> int:

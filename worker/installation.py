@@ -103,6 +103,7 @@ class _Hooks:
         self._runtime.hostname = sender
         self._runtime.concurrency = instance.concurrency or 1
         self._runtime.events_enabled.value = bool(instance.task_events)
+        self._runtime.has_time_limit = bool(instance.time_limit or instance.soft_time_limit)
         _require_schema(self._runtime)
 
     def _on_fork(self, **kwargs: Any) -> None:

@@ -42,6 +42,7 @@ class Runtime:
         self.token = token_hex(4)  # tells this worker from others of its name, and from its own past
         self.events_enabled = RawValue("b", 0)
         self.concurrency = 1
+        self.has_time_limit = False  # Celery's, of the whole worker
         self._process: Process | None = None
         self._lock = threading.Lock()
 
@@ -90,7 +91,9 @@ class Process:
             lease=self.lease,
             settings=settings,
         )
-        self.carrier = Carrier(runtime.app, self.telemetry, settings.carry_on_seconds, self.delivery.hand_back)
+        # Celery would take the steps that are carried on with for one task, and hold them to its limit together.
+        carry_on_seconds = 0.0 if runtime.has_time_limit else settings.carry_on_seconds
+        self.carrier = Carrier(runtime.app, self.telemetry, carry_on_seconds, self.delivery.hand_back)
 
     def take_lease(self, runtime: Runtime) -> None:
         """Make this process known before it claims anything.
