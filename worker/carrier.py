@@ -51,11 +51,15 @@ class Carrier(threading.local):
     def take_claim(self, run: str, step: str) -> Claim | None:
         """Return the claim of the step that is being carried on with, or None if a message brought the step."""
         carried, self._next = self._next, None
-        if carried is None or task_id(run, step) != task_id(carried.claim.attempt.run_id, carried.claim.attempt.name):
-            self._budget = Budget(self._seconds)
-            self._began = time.monotonic()
-            return None
-        return carried.claim
+        if carried is not None:
+            attempt = carried.claim.attempt
+            if task_id(run, step) == task_id(attempt.run_id, attempt.name):
+                return carried.claim
+            # Celery failed between the step that handed this over and its ``on_success``.
+            self._hand_back(carried.graph, attempt)
+        self._budget = Budget(self._seconds)
+        self._began = time.monotonic()
+        return None
 
     def choose(self, graph: Graph, claim: Claim) -> int | None:
         """Return the step to carry on with if it is freed, or None to leave all of them to the broker."""

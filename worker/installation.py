@@ -10,7 +10,7 @@ from worker.duties import ReconcilerThread
 from worker.events import BatchedEvents
 from worker.keeper import Keeper
 from worker.runtime import Runtime
-from worker.task import task_of
+from worker.task import StepTask, task_of
 from workflows.catalog import Catalog
 from workflows.errors import CeleriacError, ConfigurationError, DatabaseUnavailable
 from workflows.history import schema
@@ -73,6 +73,8 @@ def install(app: Celery, settings: Settings | None = None, catalog: Catalog | No
     catalog = catalog or Catalog.load(settings.imports)
     runtime = Runtime(app, settings, catalog)
     for step in catalog.steps.values():
+        if isinstance(app.tasks.get(step.name), StepTask):
+            raise ConfigurationError(detail=f"worker.install was called twice for the app {app.main!r}.")
         if step.name in app.tasks:
             raise ConfigurationError(
                 detail=f"Step {step.name!r} has the name of a task that the app {app.main!r} has already. "
@@ -106,7 +108,9 @@ class _Hooks:
         self._runtime.has_time_limit = bool(instance.time_limit or instance.soft_time_limit)
         _require_schema(self._runtime)
 
-    def _on_fork(self, **kwargs: Any) -> None:
+    def _on_fork(self, sender: str | None = None, **kwargs: Any) -> None:
+        if sender != self._runtime.hostname:
+            return
         self._runtime.reset_lock()
         self._take_lease()
 

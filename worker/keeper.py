@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+from celery.concurrency import prefork
 from celery.worker import state as worker_state
 
 from worker.runtime import Runtime
@@ -83,6 +84,8 @@ class Keeper:
         if ended := self._known - living:
             leases.expire([self._name(pid) for pid in ended])
         self._known = living
+        if not living:
+            return
         names = [self._name(pid) for pid in sorted(living)]
         leases.renew(
             names,
@@ -108,8 +111,13 @@ class Keeper:
                 os.kill(pid, signal.SIGKILL)
 
     def _pids(self) -> Iterable[int]:
-        info = self._consumer.pool.info or {}
-        return info.get("processes") or [os.getpid()]
+        pool = self._consumer.pool
+        if not isinstance(pool, prefork.TaskPool):
+            return [os.getpid()]
+        try:
+            return list(pool.info["processes"])
+        except AttributeError:  # the worker stops: the pool is gone, and its children have ended
+            return []
 
     def _name(self, pid: int) -> str:
         return lease_name(self._runtime.hostname, pid, self._runtime.token)

@@ -73,14 +73,23 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
 
 
 def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Stretch:
-    """Follow a line from ``head`` for as long as each step frees exactly the next one."""
+    """Follow a line from ``head`` for as long as each step frees exactly the next one.
+
+    A step may have other dependents too, if they come after the next one anyway.
+    """
     links = [head]
     inside = {head}
     spent = _size(graph, head)
-    while len(children := graph.dependents[links[-1]]) == 1:
-        child = children[0]
+    while True:
+        children = graph.dependents[links[-1]]
+        freed = [c for c in children if all(parent in inside or parent in completed for parent in graph.parents[c])]
+        if len(freed) != 1:
+            break
+        child = freed[0]
+        if any(child not in graph.ancestors([other]) for other in children if other != child):
+            break
         spent += _size(graph, child)
-        if spent > budget or not all(parent in inside or parent in completed for parent in graph.parents[child]):
+        if spent > budget:
             break
         links.append(child)
         inside.add(child)
