@@ -130,7 +130,7 @@ class Reconciler:
                 self._wakeups.wake(attempt.run_id)
         again = [attempt for attempt in lost if attempt.goes_on and not attempt.failed]
         self._dispatch((attempt.run_id, attempt.definition, attempt.position) for attempt in again)
-        return len(lost), len(lost) - len([attempt for attempt in lost if not attempt.failed])
+        return len(lost), sum(attempt.failed for attempt in lost)
 
     def _time_out(self) -> int:
         attempts = self._overdue.fail(self._store.timed_out(grace=STOP_GRACE, batch=BATCH))

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from workflows.audit import Audit, Discrepancy
 from workflows.catalog import Catalog
 from workflows.definitions import Workflow
-from workflows.errors import UnknownRun
+from workflows.errors import CeleriacError, UnknownRun
 from workflows.explain import Reason, explain
 from workflows.forking import plan_fork
 from workflows.graph import Graph
@@ -205,9 +205,7 @@ class Client:
         limit: int | None = 50,
     ) -> builtins.list[RunView]:
         """Return runs without their steps, the latest first; see ``Reader.find``."""
-        return self.reader.find(
-            workflow=workflow, status=None if status is None else RunStatus(status), tags=tags, limit=limit
-        )
+        return self.reader.find(workflow=workflow, status=_status(status), tags=tags, limit=limit)
 
     def steer(
         self,
@@ -232,7 +230,7 @@ class Client:
         Returns:
             The ids of the runs that changed, or would, the latest first.
         """
-        wanted = RunStatus(status) if status is not None else None
+        wanted = _status(status)
         fitting = [
             view.id
             for view in self.reader.find(workflow=workflow, status=wanted, tags=tags)
@@ -322,3 +320,10 @@ def _parse(run_id: uuid.UUID | str) -> uuid.UUID:
         return uuid.UUID(str(run_id))
     except ValueError:
         raise UnknownRun(run_id=run_id) from None
+
+
+def _status(value: RunStatus | str | None) -> RunStatus | None:
+    try:
+        return None if value is None else RunStatus(value)
+    except ValueError:
+        raise CeleriacError(detail=f"Unknown status {value!r}. There are: {', '.join(RunStatus)}.") from None

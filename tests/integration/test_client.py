@@ -418,3 +418,8 @@ def test_an_audit_of_all_runs_tells_how_far_it_is(client, store):
 def test_a_handle_shows_its_id(client):
     run = client.start(quiet)
     assert repr(run) == f"<Run {run.id}>"
+
+
+def test_a_status_that_there_is_not_is_refused_with_those_that_there_are(settings):
+    with Client(settings) as client, pytest.raises(CeleriacError, match="Unknown status 'bogus'. There are: pending,"):
+        client.list(status="bogus")
