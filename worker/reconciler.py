@@ -36,6 +36,7 @@ STOP_GRACE = timedelta(seconds=5)
 PUBLISH_SLACK = timedelta(seconds=1)
 SETTLE = timedelta(seconds=2.5)
 STALLED_EVERY_SECONDS = 30.0
+QUICK_DISPATCHES = 3  # a step is dispatched again so often before it has to wait
 # Where the broker cannot be looked into, a step is dispatched again after so long, then twice as long, …
 BLIND_WAIT = timedelta(seconds=30)
 BLIND_DOUBLINGS = 6
@@ -191,6 +192,7 @@ class Reconciler:
             if settled is None:
                 return []
             found = self._store.unclaimed(group, settled - PUBLISH_SLACK, BATCH)
+            found = [step for step in found if step.dispatched_at < now - _patience(step.dispatches)]
             waiting = self._queues.waiting(queue) if found else ()
         except redis.RedisError as error:
             logger.debug("Queue %s cannot be looked into: %s", queue, error)
@@ -230,6 +232,11 @@ class Reconciler:
             if self._publisher.dispatch(self._runs.graph(definition), run_id, completed[run_id], positions):
                 sent += len(positions)
         return sent
+
+
+def _patience(dispatches: int) -> timedelta:
+    """Return how long a step is left alone that was dispatched again so often: it may be one that Celery revoked."""
+    return timedelta(seconds=0 if dispatches < QUICK_DISPATCHES else min(60, 2**dispatches))
 
 
 class Watermark:

@@ -74,7 +74,7 @@ def test_old_leases_are_forgotten_unless_a_step_still_names_them(store):
 def test_the_oldest_ready_step_tells_how_long_work_has_waited(store):
     assert store.leases.oldest_ready() is None
     run_id = store.start(graph_of({"a": [], "b": []}))
-    store.execute("UPDATE workflow_tasks SET dispatched_at = now() - interval '1 minute' WHERE name = 'b'")
+    store.execute("UPDATE workflow_tasks SET ready_at = now() - interval '1 minute' WHERE name = 'b'")
     assert MINUTE <= store.leases.oldest_ready() < 2 * MINUTE
     store.take(run_id, "b")
     assert store.leases.oldest_ready() < MINUTE

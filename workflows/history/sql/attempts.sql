@@ -7,7 +7,7 @@
 WITH claimed AS (
     UPDATE workflow_tasks AS task
     SET status = 'running', attempt = task.attempt + 1, lease = :lease, started_at = statement_timestamp(),
-        finished_at = NULL, dispatches = 0,
+        finished_at = NULL,
         deadline_at = coalesce(task.deadline_at, statement_timestamp() + make_interval(secs => :total_timeout)),
         timeout_at = LEAST(
             statement_timestamp() + make_interval(secs => LEAST(CAST(:timeout AS double precision), :heartbeat_timeout)),

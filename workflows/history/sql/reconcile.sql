@@ -157,13 +157,11 @@ SELECT step, queue, priority FROM groups
 -- name: find_unclaimed
 -- Ready steps of one group, of runs that go on, that were dispatched before `before` and that no living process
 -- holds. Oldest first. None, while no living process has the step's code: a message would only be thrown away.
--- One that was dispatched again in vain waits for longer each time, up to a minute: it may be revoked in Celery.
 SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.definition
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
 WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
   AND task.dispatched_at < :before
-  AND (task.dispatches < 3 OR task.dispatched_at < now() - make_interval(secs => LEAST(60, power(2, task.dispatches))))
   AND EXISTS (SELECT FROM workflow_leases AS lease WHERE lease.expires_at > now() AND task.step = ANY (lease.steps))
   AND NOT EXISTS (
       SELECT FROM workflow_leases AS lease
