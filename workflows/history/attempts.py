@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from workflows.history.arrays import array_of
 from workflows.history.database import Database
 from workflows.history.direct import DirectConnections
 from workflows.history.patience import patiently
@@ -128,7 +129,7 @@ class AttemptStore:
     def _take(  # noqa: PLR0917  # what `claim` takes, and how
         self, how: str, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int], **limits: Any
     ) -> Claim | None:
-        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": _array(inputs), **limits}
+        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": array_of(inputs), **limits}
         row = self._direct.execute(how, parameters)
         if row is None:
             return None
@@ -164,7 +165,7 @@ class AttemptStore:
             "attempt": attempt.attempt,
             "lease": attempt.lease,
             "result": result,
-            "dependents": _array(dependents),
+            "dependents": array_of(dependents),
             "is_sink": is_sink,
             "next": None if next_step is None else next_step.position,
             "next_timeout": None if next_step is None else next_step.limits.timeout,
@@ -279,8 +280,3 @@ class AttemptStore:
     def _outcome(self, attempt: Attempt) -> Any | None:
         parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
         return self._direct.execute("attempt_outcome", parameters)
-
-
-def _array(positions: Sequence[int]) -> str:
-    """Return positions as Postgres writes an array; the driver would take its time over a list."""
-    return "{" + ",".join(map(str, positions)) + "}"

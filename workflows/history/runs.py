@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from workflows.errors import UnknownRun
 from workflows.forking import ForkPlan
 from workflows.graph import Graph
+from workflows.history.arrays import array_of
 from workflows.history.database import Database
 from workflows.history.statements import statement
 from workflows.ids import new_run_id
@@ -23,6 +24,7 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._graphs: dict[str, Graph] = {}
+        self._tasks: dict[str, dict[str, str]] = {}
 
     def start(
         self,
@@ -60,12 +62,7 @@ class RunStore:
             "idempotency_key": idempotency_key,
             "input": run_input,
             "timeout": timeout if graph.timeout is None else graph.timeout,
-            "names": [node.name for node in graph.nodes],
-            "steps": [node.step for node in graph.nodes],
-            "queues": [node.queue or "" for node in graph.nodes],
-            "priorities": [node.priority or 0 for node in graph.nodes],
-            "max_attempts": [node.max_attempts for node in graph.nodes],
-            "parents": [len(parents) for parents in graph.parents],
+            **self._tasks_of(graph),
         }
         self._keep(graph)
         if connection is not None:
@@ -128,6 +125,19 @@ class RunStore:
             return started, True
         # A new statement, so that it sees what the insert above waited for.
         return connection.execute(statement("run_by_key"), parameters).scalar_one(), False
+
+    def _tasks_of(self, graph: Graph) -> dict[str, str]:
+        """Return the columns of a run's tasks as Postgres writes arrays: the same for all runs of a graph."""
+        if graph.hash not in self._tasks:
+            self._tasks[graph.hash] = {
+                "names": array_of(node.name for node in graph.nodes),
+                "steps": array_of(node.step for node in graph.nodes),
+                "queues": array_of(node.queue or "" for node in graph.nodes),
+                "priorities": array_of(node.priority or 0 for node in graph.nodes),
+                "max_attempts": array_of(node.max_attempts for node in graph.nodes),
+                "parents": array_of(len(parents) for parents in graph.parents),
+            }
+        return self._tasks[graph.hash]
 
     def _keep(self, graph: Graph) -> None:
         if graph.hash in self._graphs:
