@@ -47,6 +47,7 @@ class Carrier(threading.local):
         self._next: Carried | None = None
         self._is_carrying = False
         self._began = 0.0
+        self._routes: dict[str, Any] = {}  # of steps without a queue of their own; asking the router takes its time
 
     def take_claim(self, run: str, step: str) -> Claim | None:
         """Return the claim of the step that is being carried on with, or None if a message brought the step."""
@@ -83,9 +84,11 @@ class Carrier(threading.local):
         return here.queue is not None or here.step == there.step or self._route(here.step) == self._route(there.step)
 
     def _route(self, step: str) -> Any:
-        route = self._app.amqp.router.route({}, step)
-        queue = route.get("queue")
-        return queue.name if queue is not None else (route.get("exchange"), route.get("routing_key"))
+        if step not in self._routes:
+            route = self._app.amqp.router.route({}, step)
+            queue = route.get("queue")
+            self._routes[step] = queue.name if queue is not None else (route.get("exchange"), route.get("routing_key"))
+        return self._routes[step]
 
     def hand_over(self, carried: Carried | None) -> None:
         """Keep what ``carry_on`` is to run next."""
