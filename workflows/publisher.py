@@ -6,9 +6,11 @@ import logging
 import time
 from collections.abc import Collection, Iterable
 from collections.abc import Set as AbstractSet
+from typing import Any
 from uuid import UUID
 
 from celery import Celery
+from celery.canvas import Signature
 from kombu.exceptions import KombuError, OperationalError
 
 from workflows.compiler import Canvas, compile
@@ -101,9 +103,7 @@ class Publisher:
             with self.app.producer_or_acquire() as producer, producer.batch():
                 for canvas in canvases:
                     for message in messages_of(graph, run_id, canvas, self.app):
-                        # Celery would make these itself, at a tenth of the whole cost of a message.
-                        shown = {"argsrepr": "()", "kwargsrepr": repr(message.kwargs)}
-                        message.apply_async(producer=producer, add_to_parent=False, **shown)
+                        self._send(message, producer)
         except (OperationalError, KombuError, OSError) as error:
             self._rest_until = time.monotonic() + _SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE
             logger.warning(
@@ -111,3 +111,24 @@ class Publisher:
             )
             return False
         return True
+
+    def _send(self, message: Signature, producer: Any) -> None:
+        """Publish one signature as its ``apply_async`` would, without a quarter of the cost of that."""
+        amqp = self.app.amqp
+        options = dict(message.options)
+        route = amqp.router.route(
+            {key: options.pop(key) for key in ("queue", "priority") if key in options}, message.task, (), message.kwargs
+        )
+        prepared = amqp.create_task_message(
+            options.pop("task_id"),
+            message.task,
+            (),
+            message.kwargs,
+            argsrepr="()",
+            kwargsrepr=repr(message.kwargs),
+            reply_to=self.app.thread_oid,
+            create_sent_event=self.app.conf.task_send_sent_event,
+            ignore_result=True,
+            **options,
+        )
+        amqp.send_task_message(producer, message.task, prepared, **route)
