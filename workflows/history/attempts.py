@@ -16,6 +16,7 @@ from workflows.history.database import Database
 from workflows.history.direct import DirectConnections
 from workflows.history.patience import patiently
 from workflows.history.statements import driver_sql
+from workflows.states import StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -256,15 +257,16 @@ class AttemptStore:
         return self._direct.execute("hand_back", parameters) is not None
 
     def landed(self, attempt: Attempt, next_step: Next | None) -> Completion | None:
-        """Tell whether an outcome whose commit got no answer was recorded; None if it was not.
+        """Tell whether a completion whose commit got no answer was recorded; None if it was not.
 
         What it freed is not known any more: the step that it claimed is taken up, the rest is the
         reconciler's to dispatch.
         """
 
         def once() -> Completion | None:
-            if self._outcome(attempt) is None:
-                return None
+            outcome = self._outcome(attempt)
+            if outcome is None or outcome.status != StepStatus.COMPLETED:
+                return None  # a time-out may have failed the attempt meanwhile
             claim = next_step and self._take(
                 "adopt", attempt.run_id, next_step.position, next_step.name, attempt.lease, ()
             )
