@@ -155,10 +155,10 @@ class Workers(RuleBasedStateMachine):
         assert sorted(lost) == sorted((run.id, position) for run in self.runs for position in run.lose())
 
     @rule(attempt=attempts)
-    def ask_whether_it_landed(self, attempt: Attempt) -> None:
+    def ask_whether_its_completion_landed(self, attempt: Attempt) -> None:
         step = self._run_of(attempt).steps[attempt.position]
         landed = self.store.attempts.landed(attempt, None) is not None
-        assert landed == (step.status in TERMINAL and step.attempt == attempt.attempt)
+        assert landed == (step.status == "completed" and step.attempt == attempt.attempt)
 
     @invariant()
     def the_tables_say_what_the_model_says(self) -> None:
