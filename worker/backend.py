@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 _STATES = {
+    StepStatus.DORMANT: states.PENDING,
     StepStatus.PENDING: states.PENDING,
     StepStatus.READY: states.PENDING,
     StepStatus.RUNNING: states.STARTED,
     StepStatus.COMPLETED: states.SUCCESS,
+    StepStatus.RETRYING: states.RETRY,
     StepStatus.FAILED: states.FAILURE,
+    StepStatus.BLOCKED: states.REVOKED,  # Celery's word for what will not run
+    StepStatus.SKIPPED: states.REVOKED,
 }
 
 

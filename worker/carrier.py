@@ -64,7 +64,7 @@ class Carrier(threading.local):
 
     def choose(self, graph: Graph, claim: Claim) -> int | None:
         """Return the step to carry on with if it is freed, or None to leave all of them to the broker."""
-        if self._budget is None or self._budget.is_used:
+        if self._budget is None or self._budget.is_used or not graph.is_simple[claim.attempt.position]:
             return None
         candidates = [
             position for position in graph.dependents[claim.attempt.position] if self._may_run(graph, position, claim)

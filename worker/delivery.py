@@ -19,13 +19,16 @@ from worker.invocation import EventLoop, describe_error, invoke
 from worker.retrying import wait_before_retry
 from worker.timeouts import time_limit
 from worker.transactions import StepTransaction
+from workflows.aftermath import Aftermath
 from workflows.context import StepContext
 from workflows.errors import StepError
 from workflows.graph import Graph
 from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Limits, Next
 from workflows.history.database import Database
 from workflows.publisher import Publisher
+from workflows.resolving import RunValues
 from workflows.settings import Settings
+from workflows.templates import needs_run_error
 from workflows.wakeup import Wakeups
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Delivery:
         database: Where steps get their transactions.
         publisher: Hands on what a completion frees and nothing else carries.
         wakeups: Tells those who wait for a run that it ended.
+        aftermath: Does what follows on failures and the ends of runs.
         lease: Name of this process's lease.
         settings: For the limits of steps that have none of their own.
     """
@@ -66,6 +70,7 @@ class Delivery:
         database: Database,
         publisher: Publisher,
         wakeups: Wakeups,
+        aftermath: Aftermath,
         lease: str,
         settings: Settings,
     ) -> None:
@@ -73,6 +78,7 @@ class Delivery:
         self._database = database
         self._publisher = publisher
         self._wakeups = wakeups
+        self._aftermath = aftermath
         self._lease = lease
         self._settings = settings
         self._retry = settings.retry
@@ -86,7 +92,7 @@ class Delivery:
         """
         position = graph.position[name]
         claim = self._attempts.claim(
-            run_id, position, name, self._lease, graph.inputs[position], self._limits(graph, position)
+            run_id, position, name, self._lease, graph.certain_inputs[position], self._limits(graph, position)
         )
         if claim is None:
             raise Ignore
@@ -116,9 +122,14 @@ class Delivery:
             transaction = StepTransaction(self._database)
             planned = None
             try:
+                values = self._values(graph, claim)
                 with time_limit(self._seconds_for(graph, claim), claim.attempt):
                     value, result = invoke(
-                        task.step, graph, self._context(graph, claim, transaction), claim, self._loop
+                        task.step,
+                        graph.nodes[claim.attempt.position],
+                        self._context(graph, claim, transaction),
+                        values,
+                        self._loop,
                     )
                 reach("after_effect_before_record")
                 planned = self._plan(graph, choose_next())
@@ -157,7 +168,21 @@ class Delivery:
         if is_shutdown(error):
             self.hand_back(graph, attempt)
         else:
-            self._attempts.fail(attempt, describe_error(error))
+            failure = self._attempts.fail(attempt, describe_error(error), graph)
+            if failure is not None:
+                self._aftermath.of_failure(attempt.run_id, graph, failure)
+
+    def _values(self, graph: Graph, claim: Claim) -> RunValues:
+        position, run_id = claim.attempt.position, claim.attempt.run_id
+        watched = graph.watched[position]
+        asks_why = any(map(needs_run_error, graph.nodes[position].arguments.values()))
+        return RunValues(
+            graph=graph,
+            run_input=claim.run_input,
+            results=claim.results,
+            observed=self._attempts.observe(run_id, watched) if watched else {},
+            error=self._attempts.run_error(run_id) if asks_why else None,
+        )
 
     def _limits(self, graph: Graph, position: int) -> Limits:
         node = graph.nodes[position]
@@ -188,13 +213,11 @@ class Delivery:
     def _record(
         self, graph: Graph, claim: Claim, result: str, planned: Next | None, transaction: StepTransaction
     ) -> Completion:
-        position = claim.attempt.position
         transaction.check(claim.attempt.name)
         completion = self._attempts.complete(
             claim.attempt,
             result,
-            dependents=graph.dependents[position],
-            is_sink=position in graph.sinks,
+            graph,
             next_step=planned,
             transaction=transaction.connection,
         )
@@ -220,12 +243,11 @@ class Delivery:
             lost=claim.lost,
             error=error,
         )
-        failure = self._attempts.fail(attempt, describe_error(error), wait)
+        failure = self._attempts.fail(attempt, describe_error(error), graph, wait)
         if failure is None:
             logger.warning("Attempt %d of step %s is superseded", attempt.attempt, attempt.name)
             raise Ignore from None
-        if failure.run_ended:
-            self._wakeups.wake(attempt.run_id)
+        self._aftermath.of_failure(attempt.run_id, graph, failure)
         if failure.retry_at is not None:
             raise Retry(exc=_as_exception(error), when=failure.retry_at) from error
         # Celery would take the step's own Ignore, Reject or Retry for what it means in a task, which is no failure;
@@ -260,9 +282,11 @@ class Delivery:
             self._publisher.dispatch(graph, run_id, graph.ancestors(loose), loose)
         if completion.run_ended:
             self._wakeups.wake(run_id)
+        if graph.saga and not loose and not completion.run_ended:
+            self._aftermath.undo(run_id, graph)  # if it is to be undone, and waited for this step
         if completion.next is None:
             return None
-        inputs = graph.inputs[completion.next.position]
+        inputs = graph.certain_inputs[completion.next.position]
         if set(inputs) <= {position}:
             carried: Claim | None = Claim(
                 attempt=completion.next, run_input=claim.run_input, results={position: result}

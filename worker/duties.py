@@ -27,7 +27,9 @@ def reconciler_of(runtime: Runtime) -> Reconciler:
         publisher=process.publisher,
         queues=queues_of(process.publisher.app),
         overdue=process.overdue,
-        wakeups=process.wakeups,
+        attempts=process.attempts,
+        settlements=process.settlements,
+        aftermath=process.aftermath,
         settings=runtime.settings,
     )
 

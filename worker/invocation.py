@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import threading
 import traceback
 from collections.abc import Coroutine
@@ -11,12 +12,14 @@ from typing import Any, TypeVar
 
 from workflows.context import StepContext
 from workflows.errors import ArgumentInvalid, CeleriacError
-from workflows.graph import Graph
-from workflows.history.attempts import Claim
+from workflows.graph import Node
+from workflows.outcomes import PublicError
+from workflows.resolving import RunValues
 from workflows.steps import Step
 from workflows.templates import MissingPart, evaluate
 
 T = TypeVar("T")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TRACEBACK_LIMIT = 20_000  # characters; the end is kept, where the error is
 
 
@@ -41,15 +44,17 @@ class EventLoop:
             raise
 
 
-def invoke(step: Step[..., Any], graph: Graph, context: StepContext, claim: Claim, loop: EventLoop) -> tuple[Any, str]:
-    """Call the step's function as the claimed attempt; return what it returned, and that as JSON text.
+def invoke(
+    step: Step[..., Any], node: Node, context: StepContext, values: RunValues, loop: EventLoop
+) -> tuple[Any, str]:
+    """Call the step's function as a node of a graph; return what it returned, and that as JSON text.
 
     Raises:
         ArgumentInvalid: a parent's result lacks a part that is asked for, or does not fit the parameter.
         ResultInvalid: what it returned does not fit its annotation, or JSON.
         BaseException: whatever the function raises.
     """
-    arguments = step.decode_arguments(_texts(step, graph, claim))
+    arguments = step.decode_arguments(_texts(step, node, values))
     value = step.call(arguments, context)
     if inspect.isawaitable(value):
         value = loop.run(_awaited(value))
@@ -60,11 +65,11 @@ async def _awaited(value: Any) -> Any:
     return await value
 
 
-def _texts(step: Step[..., Any], graph: Graph, claim: Claim) -> dict[str, str]:
+def _texts(step: Step[..., Any], node: Node, values: RunValues) -> dict[str, str]:
     texts = {}
-    for parameter, template in graph.nodes[claim.attempt.position].arguments.items():
+    for parameter, template in node.arguments.items():
         try:
-            texts[parameter] = evaluate(template, claim.run_input, lambda node: claim.results[graph.position[node]])
+            texts[parameter] = evaluate(template, values)
         except MissingPart as missing:
             raise ArgumentInvalid(parameter=parameter, step=step.name, reason=str(missing)) from None
     return texts
@@ -83,7 +88,13 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     described = {"type": type(error).__name__, "message": message}
     if not isinstance(error, CeleriacError):
         described["traceback"] = "".join(lines)[-_TRACEBACK_LIMIT:]
-    # A surrogate cannot be encoded to UTF-8, and Postgres has no text with a zero in it.
-    return {
-        key: value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0") for key, value in described.items()
-    }
+    cleaned: dict[str, Any] = {key: _printable(value) for key, value in described.items()}
+    if isinstance(error, PublicError):
+        cleaned["public"] = True
+    return cleaned
+
+
+def _printable(text: str) -> str:
+    """Return text that Postgres can hold and a terminal can show: without surrogates, and with controls written out."""
+    encoded = text.encode("utf-8", "backslashreplace").decode()
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", encoded)

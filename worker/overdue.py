@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterable
 
 from worker.retrying import wait_before_retry
+from workflows.aftermath import Aftermath
 from workflows.errors import StepTimedOut
 from workflows.history.attempts import Attempt, AttemptStore
 from workflows.history.reconciling import TimedOut
 from workflows.history.runs import RunStore
 from workflows.retry import Retry
-from workflows.wakeup import Wakeups
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ class Overdue:
     Args:
         attempts: Records.
         runs: Graphs.
-        wakeups: Tells those who wait for a run that failed.
+        aftermath: Does what follows on failures.
         retry: The policy of steps that have none of their own.
     """
 
-    def __init__(self, *, attempts: AttemptStore, runs: RunStore, wakeups: Wakeups, retry: Retry) -> None:
+    def __init__(self, *, attempts: AttemptStore, runs: RunStore, aftermath: Aftermath, retry: Retry) -> None:
         self._attempts = attempts
         self._runs = runs
-        self._wakeups = wakeups
+        self._aftermath = aftermath
         self._retry = retry
 
     def fail(self, found: Iterable[TimedOut]) -> list[Attempt]:
@@ -39,16 +39,16 @@ class Overdue:
     def _fail(self, late: TimedOut) -> bool:
         attempt = late.attempt
         error = StepTimedOut(attempt=attempt.attempt, step=attempt.name)
-        node = self._runs.graph(late.definition).nodes[attempt.position]
+        graph = self._runs.graph(late.definition)
+        node = graph.nodes[attempt.position]
         wait = None
         if not late.past_deadline:
             wait = wait_before_retry(
                 node, self._retry, attempt=attempt.attempt - late.before, lost=late.lost, error=error
             )
-        failure = self._attempts.fail(attempt, error.to_json(), wait)
+        failure = self._attempts.fail(attempt, error.to_json(), graph, wait)
         if failure is None:
             return False
         logger.warning("%s (run %s, %s)", error, attempt.run_id, attempt.lease)
-        if failure.run_ended:
-            self._wakeups.wake(attempt.run_id)
+        self._aftermath.of_failure(attempt.run_id, graph, failure)
         return True

@@ -18,12 +18,15 @@ import redis
 
 from worker.overdue import Overdue
 from worker.queues import RedisQueues
-from workflows.history.reconciling import ReadyGroup, ReconcilerStore, Unclaimed
+from workflows.aftermath import Aftermath
+from workflows.errors import WorkerLost
+from workflows.history.attempts import AttemptStore
+from workflows.history.reconciling import Exhausted, ReadyGroup, ReconcilerStore, Unclaimed
 from workflows.history.runs import RunStore
+from workflows.history.settling import SettlementStore
 from workflows.ids import parse_task_id, task_id
 from workflows.publisher import Publisher
 from workflows.settings import Settings
-from workflows.wakeup import Wakeups
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +53,14 @@ class Reconciled:
     failed: int = 0  # steps among them that had lost too many
     timed_out: int = 0  # attempts and runs that took too long
     retried: int = 0  # steps whose wait for the next attempt was over
+    undone: int = 0  # sagas whose compensations were planned, or that had nothing to undo
     redispatched: int = 0  # steps whose message was lost or never sent
     recounted: int = 0  # pending steps whose count of parents was wrong
 
     def __bool__(self) -> bool:
-        return bool(self.lost or self.timed_out or self.retried or self.redispatched or self.recounted)
+        return any(
+            (self.lost, self.timed_out, self.retried, self.undone, self.redispatched, self.recounted)
+        )
 
 
 class Reconciler:
@@ -66,7 +72,9 @@ class Reconciler:
         publisher: Hands steps to Celery.
         queues: Looks into the broker; None if it cannot be looked into.
         overdue: Fails attempts that take too long.
-        wakeups: Tells those who wait for a run that failed.
+        attempts: Records that the last attempt of a step was lost.
+        settlements: Fails runs that take too long.
+        aftermath: Does what follows on failures, and undoes sagas.
         settings: For leases and limits.
     """
 
@@ -78,7 +86,9 @@ class Reconciler:
         publisher: Publisher,
         queues: RedisQueues | None,
         overdue: Overdue,
-        wakeups: Wakeups,
+        attempts: AttemptStore,
+        settlements: SettlementStore,
+        aftermath: Aftermath,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -86,7 +96,9 @@ class Reconciler:
         self._publisher = publisher
         self._queues = queues
         self._overdue = overdue
-        self._wakeups = wakeups
+        self._attempts = attempts
+        self._settlements = settlements
+        self._aftermath = aftermath
         self._settings = settings
         self._watermarks: dict[str, Watermark] = defaultdict(Watermark)
         self._next_stalled = 0.0
@@ -104,6 +116,7 @@ class Reconciler:
         lost, failed = self._lose_attempts()
         timed_out = self._time_out()
         retried = self._fire_retries()
+        undone = self._undo_sagas()
         recounted = self._recount_stalled()
         redispatched = self._redispatch_lost(now)
         done = Reconciled(
@@ -111,6 +124,7 @@ class Reconciler:
             failed=failed,
             timed_out=timed_out,
             retried=retried,
+            undone=undone,
             redispatched=redispatched,
             recounted=recounted,
         )
@@ -119,26 +133,46 @@ class Reconciler:
         return done
 
     def _lose_attempts(self) -> tuple[int, int]:
-        lost = self._store.lose_attempts(
-            lease=self._settings.lease, max_lost=self._settings.max_lost_attempts, batch=BATCH
-        )
+        lease, most = self._settings.lease, self._settings.max_lost_attempts
+        lost = self._store.lose_attempts(lease=lease, max_lost=most, batch=BATCH)
         for attempt in lost:
             logger.warning(
                 "Attempt %d of step %s of run %s was lost with %s",
                 attempt.attempt, attempt.name, attempt.run_id, attempt.lease,
             )  # fmt: skip
-            if attempt.failed:
-                self._wakeups.wake(attempt.run_id)
-        again = [attempt for attempt in lost if attempt.goes_on and not attempt.failed]
-        self._dispatch((attempt.run_id, attempt.definition, attempt.position) for attempt in again)
-        return len(lost), sum(attempt.failed for attempt in lost)
+        self._dispatch((attempt.run_id, attempt.definition, attempt.position) for attempt in lost if attempt.goes_on)
+        exhausted = self._store.exhausted(lease=lease, max_lost=most, batch=BATCH)
+        failed = sum(map(self._give_up, exhausted))
+        return len(lost) + failed, failed
+
+    def _give_up(self, exhausted: Exhausted) -> bool:
+        attempt = exhausted.attempt
+        error = WorkerLost(
+            attempt=attempt.attempt, step=attempt.name, lost=exhausted.lost, limit=self._settings.max_lost_attempts
+        )
+        graph = self._runs.graph(exhausted.definition)
+        failure = self._attempts.lose(attempt, error.to_json(), graph)
+        if failure is None:
+            return False
+        logger.warning("%s (run %s, %s)", error, attempt.run_id, attempt.lease)
+        self._aftermath.of_failure(attempt.run_id, graph, failure)
+        return True
 
     def _time_out(self) -> int:
         attempts = self._overdue.fail(self._store.timed_out(grace=STOP_GRACE, batch=BATCH))
-        runs = self._store.time_out_runs(BATCH)
-        for run_id in runs:
-            self._wakeups.wake(run_id)
-        return len(attempts) + len(runs)
+        runs = [self._time_out_run(*late) for late in self._store.late_runs(BATCH)]
+        return len(attempts) + sum(runs)
+
+    def _time_out_run(self, run_id: UUID, definition: str) -> bool:
+        graph = self._runs.graph(definition)
+        settled = self._settlements.time_out(run_id, graph)
+        if settled is not None:
+            self._aftermath.of_end(run_id, graph, settled)
+        return settled is not None
+
+    def _undo_sagas(self) -> int:
+        found = self._store.compensable(BATCH)
+        return sum(self._aftermath.undo(run_id, self._runs.graph(definition)) for run_id, definition in found)
 
     def _fire_retries(self) -> int:
         due = self._store.fire_retries(BATCH)

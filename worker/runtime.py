@@ -16,11 +16,13 @@ from worker.carrier import Carrier
 from worker.delivery import Delivery
 from worker.overdue import Overdue
 from worker.telemetry import Telemetry
+from workflows.aftermath import Aftermath
 from workflows.catalog import Catalog
 from workflows.history.attempts import AttemptStore
 from workflows.history.database import Database
 from workflows.history.leases import LeaseStore, lease_name
 from workflows.history.runs import RunStore
+from workflows.history.settling import SettlementStore
 from workflows.publisher import Publisher, publishing_app_like
 from workflows.settings import Settings
 from workflows.wakeup import Wakeups
@@ -81,13 +83,18 @@ class Process:
         self.wakeups = Wakeups(publisher_app.conf.broker_url)
         self.lease = lease_name(runtime.hostname, self.pid, runtime.token)
         self.telemetry = Telemetry(publisher_app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
-        attempts = AttemptStore(self.database)
-        self.overdue = Overdue(attempts=attempts, runs=self.runs, wakeups=self.wakeups, retry=settings.retry)
+        self.attempts = AttemptStore(self.database)
+        self.settlements = SettlementStore(self.database)
+        self.aftermath = Aftermath(self.settlements, self.publisher, self.wakeups)
+        self.overdue = Overdue(
+            attempts=self.attempts, runs=self.runs, aftermath=self.aftermath, retry=settings.retry
+        )
         self.delivery = Delivery(
-            attempts=attempts,
+            attempts=self.attempts,
             database=self.database,
             publisher=self.publisher,
             wakeups=self.wakeups,
+            aftermath=self.aftermath,
             lease=self.lease,
             settings=settings,
         )

@@ -53,7 +53,7 @@ class Audit:
 
 
 def _differences(state: RunState, graph: Graph, run: Any, tasks: list[Any]) -> Iterator[str]:
-    for what in ("status", "remaining", "outcome"):
+    for what in ("status", "remaining", "losses", "compensations", "outcome"):
         told, found = getattr(state, what), getattr(run, what)
         if told != found:
             yield f"the run's {what} is {found!r}; by its events it is {told!r}"

@@ -14,18 +14,20 @@ from celery import Celery
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from workflows.aftermath import Aftermath
 from workflows.audit import Audit, Discrepancy
 from workflows.catalog import Catalog
 from workflows.definitions import Workflow
 from workflows.errors import CeleriacError, UnknownRun
 from workflows.explain import Reason, explain
-from workflows.forking import plan_fork
+from workflows.forking import reusable
 from workflows.graph import Graph
 from workflows.history.control import ControlStore
 from workflows.history.database import Database
 from workflows.history.leases import LeaseStore
 from workflows.history.reading import Reader
 from workflows.history.runs import RunStore
+from workflows.history.settling import SettlementStore
 from workflows.publisher import Publisher, publishing_app, publishing_app_like
 from workflows.run import Run
 from workflows.settings import Settings
@@ -71,7 +73,14 @@ class Client:
         self._app = publishing_app(settings) if celery is None else publishing_app_like(celery)
         self.publisher = Publisher(self._app)
         self.wakeups = Wakeups(self._app.conf.broker_url)
-        self.steering = Steering(ControlStore(self.database), self.runs, self.publisher, self.wakeups)
+        settlements = SettlementStore(self.database)
+        self.steering = Steering(
+            store=ControlStore(self.database),
+            settlements=settlements,
+            runs=self.runs,
+            aftermath=Aftermath(settlements, self.publisher, self.wakeups),
+            wakeups=self.wakeups,
+        )
         self._catalog = catalog
 
     @classmethod
@@ -261,7 +270,7 @@ class Client:
         """Let a failed run go on from its failed steps; see ``Run.retry``."""
         graph = self.runs.graph(self.reader.run(run_id, steps=False).definition)
         timeout = self.settings.run_timeout_seconds if graph.timeout is None else graph.timeout
-        self.steering.retry(run_id, timeout)
+        self.steering.retry(run_id, graph, timeout)
 
     def fork(self, run_id: uuid.UUID, from_step: str, *, version: str | None = None) -> Run[Any]:
         """Start a new run that reuses results of another; see ``Run.fork``."""
@@ -273,11 +282,11 @@ class Client:
             workflow = self.catalog.workflow(original.workflow, version)
             graph, run_input = workflow.graph, workflow.encode_json_input(json.loads(run_input))
         completed = {step.name for step in original.steps if step.status is StepStatus.COMPLETED}
-        plan = plan_fork(graph, completed, from_step)
-        forked = self.runs.fork(
-            graph, run_input, plan, run_id, tags=original.tags, timeout=self.settings.run_timeout_seconds
+        reused = reusable(graph, completed, from_step)
+        forked, settled = self.runs.fork(
+            graph, run_input, reused, run_id, tags=original.tags, timeout=self.settings.run_timeout_seconds
         )
-        self.publisher.dispatch(graph, forked, set(plan.reused))
+        self.publisher.dispatch(graph, forked, set(reused), settled.ready)
         return self.get(forked)
 
     def explain(self, view: RunView) -> tuple[Reason, ...]:

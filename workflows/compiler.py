@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeAlias
 
-from workflows.graph import Graph
+from workflows.graph import Graph, Needs
 
 Stretch: TypeAlias = tuple[int, ...]
 
@@ -57,7 +58,7 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
         in one of them, at the head of a stretch.
     """
     if ready is None:
-        ready = (i for i in range(len(graph.nodes)) if i not in completed and completed >= set(graph.parents[i]))
+        ready = (i for i in graph.forward if i not in completed and completed >= set(graph.parents[i]))
     heads = sorted(ready)
     budget = MESSAGE_BUDGET if len(heads) == 1 else MESSAGE_BUDGET // 2
     stretches = [_stretch(graph, head, completed, budget) for head in heads]
@@ -72,6 +73,16 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
     return tuple(canvases)
 
 
+def line(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
+    """Return the canvas of steps that run one after another although the graph does not say so, as compensations do.
+
+    Of a long line, as much as fits into a message.
+    """
+    spent = list(accumulate(_size(graph, position) for position in positions))
+    fitting = sum(size <= MESSAGE_BUDGET for size in spent)
+    return (Canvas(stretches=(tuple(positions[: max(1, fitting)]),)),)
+
+
 def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Stretch:
     """Follow a line from ``head`` for as long as each step frees exactly the next one.
 
@@ -82,7 +93,11 @@ def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) 
     spent = _size(graph, head)
     while True:
         children = graph.dependents[links[-1]]
-        freed = [c for c in children if all(parent in inside or parent in completed for parent in graph.parents[c])]
+        freed = [
+            child
+            for child in children
+            if _needs_all(graph, child) and all(p in inside or p in completed for p in graph.parents[child])
+        ]
         if len(freed) != 1:
             break
         child = freed[0]
@@ -94,6 +109,10 @@ def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) 
         links.append(child)
         inside.add(child)
     return tuple(links)
+
+
+def _needs_all(graph: Graph, position: int) -> bool:
+    return graph.nodes[position].needs in (None, Needs.ALL_SUCCEEDED)
 
 
 def _size(graph: Graph, position: int) -> int:
@@ -110,5 +129,5 @@ def _joins(
     candidates = sorted({child for end in by_end for child in graph.dependents[end]})
     for join in candidates:
         open_parents = [parent for parent in graph.parents[join] if parent not in completed]
-        if len(open_parents) > 1 and all(parent in by_end for parent in open_parents):
+        if len(open_parents) > 1 and _needs_all(graph, join) and all(parent in by_end for parent in open_parents):
             yield join, [by_end.pop(parent) for parent in open_parents]

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from workflows.errors import DefinitionError
 from workflows.graph import Graph
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ForkPlan:
-    """How the new run begins."""
-
-    reused: tuple[int, ...]  # positions of the steps that are completed from the start, parents first
-    remaining: tuple[tuple[int, int], ...]  # of the others: position, and parents that are not reused
-    sinks: int  # steps that nothing waits for and that are not reused
-
-
-def plan_fork(graph: Graph, completed: Collection[str], from_step: str) -> ForkPlan:
-    """Return how a fork begins that runs ``from_step``, and whatever depends on it, anew.
+def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[int, ...]:
+    """Return which steps a fork takes over that runs ``from_step``, and whatever depends on it, anew; parents first.
 
     A step is reused if the original has completed one of that name and all its parents are reused.
 
@@ -31,19 +21,15 @@ def plan_fork(graph: Graph, completed: Collection[str], from_step: str) -> ForkP
     Raises:
         DefinitionError: the graph has no step of that name.
     """
-    if from_step not in graph.position:
-        known = ", ".join(node.name for node in graph.nodes)
+    names = {graph.nodes[position].name for position in graph.forward}
+    if from_step not in names:
+        known = ", ".join(graph.nodes[position].name for position in graph.forward)
         raise DefinitionError(
             detail=f"Workflow {graph.workflow!r} has no step {from_step!r} to fork from. Steps: {known}."
         )
     reused: dict[int, None] = {}
     for position in graph.in_order():
         name = graph.nodes[position].name
-        if name != from_step and name in completed and reused.keys() >= set(graph.parents[position]):
+        if name in names - {from_step} and name in completed and reused.keys() >= set(graph.parents[position]):
             reused[position] = None
-    remaining = tuple(
-        (position, len(set(graph.parents[position]) - reused.keys()))
-        for position in range(len(graph.nodes))
-        if position not in reused
-    )
-    return ForkPlan(reused=tuple(reused), remaining=remaining, sinks=len(graph.sinks - reused.keys()))
+    return tuple(reused)

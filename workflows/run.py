@@ -139,7 +139,8 @@ class Run(Generic[R]):
             timeout: Seconds to wait at most; None waits for as long as it takes.
 
         Raises:
-            RunFailed: the run failed; the error's ``type`` and ``reason`` are those of the step's.
+            RunFailed: the run failed; the error's ``type`` and ``reason`` are those of the step's, for you to read,
+                and its ``public_message`` is one for anybody.
             ResultTimeout: it has not ended by then. The run goes on.
         """
         status = self.wait(timeout)
@@ -153,6 +154,7 @@ class Run(Generic[R]):
                 step=error and error.step,
                 type=error and error.type,
                 reason=_describe(error),
+                public_message="The run failed." if error is None else error.public_message,
             )
         text = self._client.reader.result(self.id)
         return self._decode("null" if text is None else text)

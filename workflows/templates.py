@@ -1,15 +1,15 @@
 """Templates: where the arguments of a step, and the result of a run, come from.
 
 A template is data, so that it can be stored with the graph. It is a constant, a part of the run's
-input, a part of a step's result, or a list or dict of templates. ``evaluate`` turns it into JSON text.
+input, of a step's result or of its outcome, or a list or dict of templates. ``evaluate`` turns it into JSON text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -38,6 +38,21 @@ class ResultPart:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OutcomePart:
+    """What became of another node, however it ended, or a field inside of that; see ``outcomes.Outcome``."""
+
+    node: str
+    path: Path = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunError:
+    """Why the run failed, or a field inside of that; see ``outcomes.ErrorInfo``."""
+
+    path: Path = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ListOf:
     """A list (or tuple, or set) some of whose items are symbols."""
 
@@ -51,24 +66,55 @@ class DictOf:
     items: tuple[tuple[str, Template], ...]
 
 
-Template: TypeAlias = Constant | InputPart | ResultPart | ListOf | DictOf
+Template: TypeAlias = Constant | InputPart | ResultPart | OutcomePart | RunError | ListOf | DictOf
 
 
 class MissingPart(LookupError):
     """A field or item that a template asks for is not in the data."""
 
 
+class Values(Protocol):
+    """What templates are evaluated with."""
+
+    @property
+    def run_input(self) -> str:
+        """The run's input, a JSON object by parameter name."""
+
+    def result(self, node: str) -> str:
+        """Return the JSON text of a node's result."""
+
+    def outcome(self, node: str) -> Any:
+        """Return what became of a node, as JSON data."""
+
+    def run_error(self) -> Any:
+        """Return why the run failed, as JSON data."""
+
+
 def sources(template: Template) -> Iterator[str]:
     """Yield the names of the nodes whose results ``template`` needs, with repetitions."""
+    return (part.node for part in _leaves(template) if isinstance(part, ResultPart))
+
+
+def observed(template: Template) -> Iterator[str]:
+    """Yield the names of the nodes whose outcomes ``template`` needs, with repetitions."""
+    return (part.node for part in _leaves(template) if isinstance(part, OutcomePart))
+
+
+def needs_run_error(template: Template) -> bool:
+    """Return whether ``template`` needs to know why the run failed."""
+    return any(isinstance(part, RunError) for part in _leaves(template))
+
+
+def _leaves(template: Template) -> Iterator[Template]:
     match template:
-        case ResultPart(node=node):
-            yield node
         case ListOf(items=parts):
             for part in parts:
-                yield from sources(part)
+                yield from _leaves(part)
         case DictOf(items=pairs):
             for _, part in pairs:
-                yield from sources(part)
+                yield from _leaves(part)
+        case _:
+            yield template
 
 
 def to_json(template: Template) -> dict[str, Any]:
@@ -80,6 +126,10 @@ def to_json(template: Template) -> dict[str, Any]:
             return {"input": [parameter, *path]}
         case ResultPart(node=node, path=path):
             return {"result": [node, *path]}
+        case OutcomePart(node=node, path=path):
+            return {"outcome": [node, *path]}
+        case RunError(path=path):
+            return {"run_error": [*path]}
         case ListOf(items=parts):
             return {"list": [to_json(part) for part in parts]}
         case DictOf(items=pairs):
@@ -95,6 +145,10 @@ def from_json(data: Mapping[str, Any]) -> Template:
             return InputPart(parameter=parameter, path=tuple(path))
         case {"result": [node, *path]}:
             return ResultPart(node=node, path=tuple(path))
+        case {"outcome": [node, *path]}:
+            return OutcomePart(node=node, path=tuple(path))
+        case {"run_error": path}:
+            return RunError(path=tuple(path))
         case {"list": parts}:
             return ListOf(items=tuple(from_json(part) for part in parts))
         case {"dict": pairs}:
@@ -102,36 +156,35 @@ def from_json(data: Mapping[str, Any]) -> Template:
     raise ValueError(f"Not a template: {data!r}")
 
 
-def evaluate(template: Template, run_input: str, result_of: Callable[[str], str]) -> str:
+def evaluate(template: Template, values: Values) -> str:
     """Return the JSON text that ``template`` stands for.
 
     A template that is one whole result is passed on as the text that is stored, unparsed.
-
-    Args:
-        template: What to evaluate.
-        run_input: The run's input, a JSON object by parameter name.
-        result_of: Returns the JSON text of a node's result, by node name.
 
     Raises:
         MissingPart: a field or item of the path is not there; the message names it.
     """
     if isinstance(template, ResultPart) and not template.path:
-        return result_of(template.node)
-    return json.dumps(_value(template, run_input, result_of), separators=(",", ":"))
+        return values.result(template.node)
+    return json.dumps(_value(template, values), separators=(",", ":"))
 
 
-def _value(template: Template, run_input: str, result_of: Callable[[str], str]) -> Any:
+def _value(template: Template, values: Values) -> Any:
     match template:
         case Constant(value=value):
             return value
         case InputPart(parameter=parameter, path=path):
-            return _follow(json.loads(run_input), (parameter, *path), "the input")
+            return _follow(json.loads(values.run_input), (parameter, *path), "the input")
         case ResultPart(node=node, path=path):
-            return _follow(json.loads(result_of(node)), path, f"the result of {node!r}")
+            return _follow(json.loads(values.result(node)), path, f"the result of {node!r}")
+        case OutcomePart(node=node, path=path):
+            return _follow(values.outcome(node), path, f"the outcome of {node!r}")
+        case RunError(path=path):
+            return _follow(values.run_error(), path, "the run's error")
         case ListOf(items=parts):
-            return [_value(part, run_input, result_of) for part in parts]
+            return [_value(part, values) for part in parts]
         case DictOf(items=pairs):
-            return {key: _value(part, run_input, result_of) for key, part in pairs}
+            return {key: _value(part, values) for key, part in pairs}
 
 
 def _follow(value: Any, path: Path, whole: str) -> Any:

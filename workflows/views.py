@@ -18,6 +18,14 @@ class ErrorView:
     message: str
     traceback: str | None = None
     step: str | None = None  # of a run's error: the step that failed
+    public: bool = False  # whether the message is meant for people outside; see ``PublicError``
+
+    @property
+    def public_message(self) -> str:
+        """A message that anybody may read: the error's own only if it is meant for that."""
+        if self.public:
+            return self.message
+        return "The run failed." if self.step is None else f"Step '{self.step}' failed."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

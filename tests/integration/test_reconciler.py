@@ -22,6 +22,7 @@ from workflows.graph import Graph
 from workflows.history.database import Database
 from workflows.history.reconciling import ReconcilerStore
 from workflows.ids import task_id
+from workflows.history.settling import SettlementStore
 from workflows.publisher import Publisher, publishing_app
 from workflows.settings import Settings
 from workflows.wakeup import Wakeups
@@ -40,7 +41,11 @@ class Fleet:
         self.app = app
         self.settings = settings
         self.publisher = Publisher(app)
-        self.overdue = Overdue(attempts=store.attempts, runs=store.runs, wakeups=Wakeups(None), retry=settings.retry)
+        self.settlements = SettlementStore(store.database)
+        self.aftermath = Aftermath(self.settlements, self.publisher, Wakeups(None))
+        self.overdue = Overdue(
+            attempts=store.attempts, runs=store.runs, aftermath=self.aftermath, retry=settings.retry
+        )
         self.reconciler = self.make_reconciler()
 
     def make_reconciler(self, *, blind: bool = False, **settings: float) -> Reconciler:
@@ -52,7 +57,9 @@ class Fleet:
             publisher=self.publisher,
             queues=None if blind else queues_of(self.app),
             overdue=self.overdue,
-            wakeups=Wakeups(None),
+            attempts=self.store.attempts,
+            settlements=self.settlements,
+            aftermath=self.aftermath,
             settings=self.settings.model_copy(update=chosen),
         )
 

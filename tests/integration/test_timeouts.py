@@ -29,9 +29,9 @@ def fleet(store, broker, settings):
 
 
 @pytest.fixture
-def overdue(store: Store) -> Overdue:
+def overdue(store: Store, fleet: Fleet) -> Overdue:
     return Overdue(
-        attempts=store.attempts, runs=store.runs, wakeups=Wakeups(None), retry=Retry(max_attempts=2, delay=0)
+        attempts=store.attempts, runs=store.runs, aftermath=fleet.aftermath, retry=Retry(max_attempts=2, delay=0)
     )
 
 

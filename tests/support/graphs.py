@@ -1,11 +1,12 @@
 """Graphs for tests: from a few words, and random ones."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from workflows.graph import Graph, Node
+from workflows.graph import FailurePolicy, Graph, Needs, Node
 
 # DESIGN section 6: `validate` waits for c alone, so no chord of a, b and c may hold it back.
 IRREGULAR: Mapping[str, Sequence[str]] = {
@@ -71,3 +72,18 @@ def graphs_under_way(draw: st.DrawFn, max_steps: int = 30) -> tuple[Graph, froze
             break
         completed.add(draw(st.sampled_from(free)))
     return graph, frozenset(completed)
+
+
+@st.composite
+def graphs_with_rules(draw: st.DrawFn, max_steps: int = 8) -> Graph:
+    """Return a graph with join rules, error handlers and either failure policy."""
+    plain = draw(graphs(max_steps))
+    nodes: list[Node] = []
+    for position in plain.in_order():
+        node = plain.nodes[position]
+        needs = draw(st.sampled_from([None, *Needs])) if node.parents else None
+        nodes.append(replace(node, needs=needs))
+        if draw(st.integers(0, 3)) == 0:
+            nodes.append(Node(name=f"{node.name}.on_error", step="handle", handles=node.name))
+    policy = draw(st.sampled_from(FailurePolicy))
+    return Graph(workflow="tested", version="1", nodes=tuple(nodes), failure_policy=policy)

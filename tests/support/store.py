@@ -81,8 +81,7 @@ class Store:
         return self.attempts.complete(
             attempt,
             result,
-            dependents=graph.dependents[attempt.position],
-            is_sink=attempt.position in graph.sinks,
+            graph,
             next_step=None if next_step is None else self.next(attempt, next_step),
             **options,
         )
@@ -97,12 +96,16 @@ class Store:
 
     def fail(self, attempt: Attempt, retry_in: float | None = None) -> bool | None:
         """Record a failure; return whether it ended the run, None if the attempt is superseded."""
-        failure = self.attempts.fail(attempt, ERROR, retry_in)
+        failure = self.attempts.fail(attempt, ERROR, self.graph(attempt.run_id), retry_in)
         return None if failure is None else failure.run_ended
 
     def lose(self, max_lost: int = 3, lease_seconds: float = 0, batch: int = 1_000) -> list[LostAttempt]:
-        """End attempts whose lease expired, as the reconciler does."""
-        return self.reconciling.lose_attempts(lease=timedelta(seconds=lease_seconds), max_lost=max_lost, batch=batch)
+        """End attempts whose lease expired, as the reconciler does; return those whose steps are ready again."""
+        limits = {"lease": timedelta(seconds=lease_seconds), "max_lost": max_lost, "batch": batch}
+        lost = self.reconciling.lose_attempts(**limits)
+        for exhausted in self.reconciling.exhausted(**limits):
+            self.attempts.lose(exhausted.attempt, ERROR, self.graph(exhausted.attempt.run_id))
+        return lost
 
     def at_once(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Make calls at the same time, each in a thread and on a connection of its own, and return what they return."""

@@ -86,7 +86,7 @@ def test_an_error_that_cannot_be_printed_is_described_all_the_same():
     assert described["message"] == "<RuntimeError while printing the error>"
 
 
-@pytest.mark.parametrize("text", ["\ud800", "a\x00b", "é ☃", '"}'])
+@pytest.mark.parametrize("text", ["\ud800", "a\x00b", "\x1b[2Jgone", "é ☃", '"}'])
 def test_whatever_is_in_a_message_it_can_be_stored_as_json_text(text):
     def refuse():
         raise ValueError(text)

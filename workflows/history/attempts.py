@@ -11,12 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from workflows.graph import Graph
 from workflows.history.arrays import array_of
 from workflows.history.database import Database
 from workflows.history.direct import DirectConnections
 from workflows.history.patience import patiently
+from workflows.history.settling import End, SettlementStore
 from workflows.history.statements import driver_sql
-from workflows.states import StepStatus
+from workflows.outcomes import error_info
+from workflows.resolving import Observed
+from workflows.states import RunStatus, StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +74,15 @@ class Failure:
 
     run_ended: bool
     retry_at: datetime | None  # None: the step has failed
+    ready: tuple[int, ...] = ()  # steps to be dispatched now
+    undoes: bool = False  # the run is a saga that is to be undone now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
     """What a completion brought about."""
 
-    goes_on: bool  # whether the run may start steps; if not, nothing is to be dispatched
+    goes_on: bool  # whether the run may start those steps; if not, nothing is to be dispatched
     run_ended: bool
     ready: tuple[int, ...]  # steps that it freed, ascending, without the one that it claimed
     next: Attempt | None  # the step that it claimed
@@ -91,6 +97,7 @@ class AttemptStore:
 
     def __init__(self, database: Database) -> None:
         self._direct = DirectConnections(database)
+        self._settlements = SettlementStore(database)
 
     def claim(  # noqa: PLR0917  # as the statement has them
         self,
@@ -149,25 +156,28 @@ class AttemptStore:
         self,
         attempt: Attempt,
         result: str,
+        graph: Graph,
         *,
-        dependents: Sequence[int],
-        is_sink: bool,
         next_step: Next | None = None,
         transaction: Connection | None = None,
     ) -> Completion | None:
         """Record a result, or return None if the attempt is superseded.
 
+        ``next_step`` counts only for steps that are simple in the graph; see ``Graph.is_simple``.
+
         With ``transaction``, the caller's connection, the statement joins its work and both commit together; the
         caller commits. It is tried once, because a broken connection has lost that work.
         """
+        if not graph.is_simple[attempt.position]:
+            return self._settle_completion(attempt, result, graph, transaction)
         parameters = {
             "run": attempt.run_id,
             "position": attempt.position,
             "attempt": attempt.attempt,
             "lease": attempt.lease,
             "result": result,
-            "dependents": array_of(dependents),
-            "is_sink": is_sink,
+            "dependents": array_of(graph.dependents[attempt.position]),
+            "is_sink": attempt.position in graph.ends,
             "next": None if next_step is None else next_step.position,
             "next_timeout": None if next_step is None else next_step.limits.timeout,
             "next_total_timeout": None if next_step is None else next_step.limits.total,
@@ -180,6 +190,24 @@ class AttemptStore:
             lambda: self._completion(attempt, next_step, self._direct.execute("complete", parameters)),
             after_outage=lambda: self.landed(attempt, next_step),
         )
+
+    def _settle_completion(
+        self, attempt: Attempt, result: str, graph: Graph, transaction: Connection | None
+    ) -> Completion | None:
+        end = End(status=StepStatus.COMPLETED, data=result)
+
+        def once() -> Completion | None:
+            settled = self._settlements.settle(
+                attempt.run_id, attempt.position, attempt.attempt, graph, end, transaction
+            )
+            if settled is None:
+                return None
+            goes_on = bool(settled.ready) or settled.status in (RunStatus.PENDING, RunStatus.RUNNING)
+            return Completion(goes_on=goes_on, run_ended=settled.run_ended, ready=settled.ready, next=None)
+
+        if transaction is not None:
+            return once()
+        return patiently(once, after_outage=lambda: self.landed(attempt, None))
 
     @staticmethod
     def _completion(attempt: Attempt, next_step: Next | None, row: Any | None) -> Completion | None:
@@ -201,32 +229,67 @@ class AttemptStore:
             next=claimed,
         )
 
-    def fail(self, attempt: Attempt, error: Mapping[str, Any], retry_in: float | None = None) -> Failure | None:
+    def fail(
+        self, attempt: Attempt, error: Mapping[str, Any], graph: Graph, retry_in: float | None = None
+    ) -> Failure | None:
         """Record that an attempt failed, or return None if it is superseded.
 
         Args:
             attempt: The attempt.
             error: Its type, message and traceback.
-            retry_in: Seconds to the next attempt; None if none is to follow.
+            graph: Of the run.
+            retry_in: Seconds to the next attempt; None if none is to follow. If the step's deadline comes first, none
+                follows either.
         """
+        text = json.dumps(error)
         parameters = {
             "run": attempt.run_id,
             "position": attempt.position,
             "attempt": attempt.attempt,
-            "name": attempt.name,
-            "error": json.dumps(error),
+            "error": text,
             "retry_in": retry_in,
         }
 
         def once() -> Failure | None:
-            row = self._direct.execute("fail", parameters)
-            return None if row is None else Failure(run_ended=row.run_ended, retry_at=row.due_at)
+            if retry_in is not None and (row := self._direct.execute("await_retry", parameters)) is not None:
+                return Failure(run_ended=False, retry_at=row.due_at)
+            return self._settle_failure(attempt, graph, End(status=StepStatus.FAILED, data=text))
 
-        def after_outage() -> Failure | None:
-            row = self._outcome(attempt)
-            return None if row is None else Failure(run_ended=row.due_at is None, retry_at=row.due_at)
+        return patiently(once, after_outage=lambda: self._failed(attempt))
 
-        return patiently(once, after_outage=after_outage)
+    def lose(self, attempt: Attempt, error: Mapping[str, Any], graph: Graph) -> Failure | None:
+        """Record that an attempt was lost with its worker and no other follows; None if it is superseded, or alive."""
+        end = End(status=StepStatus.FAILED, data=json.dumps(error), lost_with=attempt.lease)
+        return self._settle_failure(attempt, graph, end)
+
+    def _settle_failure(self, attempt: Attempt, graph: Graph, end: End) -> Failure | None:
+        settled = self._settlements.settle(attempt.run_id, attempt.position, attempt.attempt, graph, end)
+        if settled is None:
+            return None
+        return Failure(
+            run_ended=settled.run_ended,
+            retry_at=None,
+            ready=settled.ready,
+            undoes=settled.status is RunStatus.COMPENSATING,
+        )
+
+    def _failed(self, attempt: Attempt) -> Failure | None:
+        """Return what is known of a failure whose commit got no answer; what it freed is the reconciler's to dispatch."""
+        row = self._outcome(attempt)
+        return None if row is None else Failure(run_ended=row.due_at is None, retry_at=row.due_at)
+
+    def observe(self, run_id: UUID, positions: Sequence[int]) -> dict[int, Observed]:
+        """Return what became of some steps of a run."""
+        parameters = {"run": run_id, "positions": array_of(positions)}
+        rows = patiently(lambda: self._direct.execute_all("observe", parameters))
+        return {row.position: Observed(status=StepStatus(row.status), data=row.data) for row in rows}
+
+    def run_error(self, run_id: UUID) -> Mapping[str, Any] | None:
+        """Return why a run failed, as JSON data of an ``ErrorInfo``; None if it has not."""
+        row = patiently(lambda: self._direct.execute("run_error", {"run": run_id}))
+        if row is None:
+            return None
+        return error_info(json.loads(row.error or row.ending), row.step)
 
     def heartbeat(self, attempt: Attempt, details: str | None, limits: Limits) -> bool:
         """Note that an attempt lives, and what it tells of itself; return whether it is to go on.

@@ -6,12 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from workflows.events import EventType
 from workflows.history.database import Database
 from workflows.history.statements import statement
-from workflows.states import RunStatus
-
-_EVENTS = {RunStatus.CANCELLED: EventType.RUN_CANCELLED, RunStatus.TERMINATED: EventType.RUN_TERMINATED}
 
 
 class ControlStore:
@@ -28,17 +24,22 @@ class ControlStore:
         """Let paused runs go on."""
         return self._change("resume_runs", run_ids)
 
-    def end(self, run_ids: Collection[UUID], status: RunStatus, reason: str | None) -> set[UUID]:
-        """End runs as cancelled or terminated."""
-        return self._change("cancel_runs", run_ids, status=status.value, event=_EVENTS[status].value, reason=reason)
+    def cancel(self, run_ids: Collection[UUID], reason: str | None) -> set[UUID]:
+        """End runs as cancelled; those that are sagas are to be undone first."""
+        return self._change("cancel_runs", run_ids, reason=reason)
 
-    def retry(self, run_id: UUID, timeout: float) -> bool:
-        """Let a failed run go on from its failed steps; return whether it had failed."""
+    def terminate(self, run_ids: Collection[UUID], reason: str | None) -> set[UUID]:
+        """End runs as terminated."""
+        return self._change("terminate_runs", run_ids, reason=reason)
+
+    def compensating(self, run_ids: Collection[UUID]) -> list[tuple[UUID, str]]:
+        """Return those of some runs that are being undone, each with its definition's hash."""
         with self._database.autocommit() as connection:
-            return connection.scalar(statement("retry_run"), {"run": run_id, "timeout": timeout}) is not None
+            rows = connection.execute(statement("runs_being_undone"), {"runs": list(run_ids)}).all()
+        return [(row.id, row.definition) for row in rows]
 
     def ready(self, run_ids: Collection[UUID]) -> Mapping[tuple[UUID, str], set[int]]:
-        """Return what is ready in runs that go on, by run and definition, and note that it is dispatched now."""
+        """Return what runs may start now, by run and definition, and note that it is dispatched now."""
         found: dict[tuple[UUID, str], set[int]] = defaultdict(set)
         with self._database.autocommit() as connection:
             for row in connection.execute(statement("dispatch_ready"), {"runs": list(run_ids)}):

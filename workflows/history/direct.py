@@ -29,10 +29,17 @@ class DirectConnections:
         Raises:
             psycopg.Error: as the driver raises it. After an error of the connection, the next call opens another.
         """
+        return self._connected().execute(driver_sql(name), parameters).fetchone()
+
+    def execute_all(self, name: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """Execute a named statement; return its rows. Otherwise as ``execute``."""
+        return self._connected().execute(driver_sql(name), parameters).fetchall()
+
+    def _connected(self) -> psycopg.Connection[Any]:
         connection: psycopg.Connection[Any] | None = getattr(self._local, "connection", None)
         if connection is None or connection.closed:
             connection = self._local.connection = self._database.connect_directly()
-        return connection.execute(driver_sql(name), parameters).fetchone()
+        return connection
 
     def close(self) -> None:
         """Close the connection of this thread."""

@@ -17,15 +17,16 @@ from workflows.graph import Graph
 from workflows.history.database import Database
 from workflows.history.leases import process_of
 from workflows.history.runs import RunStore
+from workflows.resolving import Observed, RunValues
 from workflows.states import RunStatus, StepStatus
-from workflows.templates import evaluate, sources
+from workflows.templates import evaluate, observed, sources
 from workflows.views import ErrorView, RunView, StepView
 
 _RUNS = sa.table(
     "workflow_runs",
     *(
         sa.column(name)
-        for name in ("id", "workflow", "version", "definition", "status", "idempotency_key", "outcome", "remaining")
+        for name in ("id", "workflow", "version", "definition", "status", "idempotency_key", "outcome", "remaining", "losses", "compensations")
     ),
     sa.column("tags", JSONB),
     *(sa.column(name, sa.DateTime(timezone=True)) for name in ("created_at", "started_at", "finished_at")),
@@ -111,7 +112,7 @@ class Reader:
                     *_TASK_COLUMNS,
                     _last_failure().label("error"),
                 )
-                .where(_TASKS.c.run_id == run_id)
+                .where(_TASKS.c.run_id == run_id, _TASKS.c.status != StepStatus.DORMANT.value)
                 .order_by(_TASKS.c.position)
             ).all()
         return _run_view(row, tuple(_step_view(task, graph) for task in tasks))
@@ -123,18 +124,20 @@ class Reader:
             graph = self._runs.graph(definition)
             if graph.returns is None:
                 return None
-            needed = [graph.position[name] for name in set(sources(graph.returns))]
+            names = {*sources(graph.returns), *observed(graph.returns)}
+            needed = {graph.position[name] for name in names}
+            needed |= {graph.handlers[position] for position in needed if position in graph.handlers}
             data = sa.cast(_EVENTS.c.data, sa.Text).label("data")
-            results = connection.execute(
-                sa.select(_TASKS.c.name, data)
-                .select_from(_TASKS.join(_EVENTS, _outcome_of(_TASKS)))
+            rows = connection.execute(
+                sa.select(_TASKS.c.position, _TASKS.c.status, data)
+                .select_from(_TASKS.outerjoin(_EVENTS, _outcome_of(_TASKS)))
                 .where(_TASKS.c.run_id == run_id, _TASKS.c.position.in_(needed))
             ).all()
             run_input = connection.execute(
                 sa.select(data).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence).limit(1)
             ).scalar_one()
-        by_name = {row.name: row.data for row in results}
-        return evaluate(graph.returns, run_input, by_name.__getitem__)
+        found = {row.position: Observed(status=StepStatus(row.status), data=row.data) for row in rows}
+        return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, observed=found))
 
     def input(self, run_id: UUID) -> str:
         """Return the input that a run was started with, as JSON text."""
@@ -269,7 +272,7 @@ def _step_view(row: Any, graph: Graph) -> StepView:
 def _error_view(data: Mapping[str, Any] | None, step: str | None = None) -> ErrorView | None:
     if data is None:
         return None
-    return ErrorView(type=data["type"], message=data["message"], traceback=data.get("traceback"), step=step)
+    return ErrorView(type=data["type"], message=data["message"], traceback=data.get("traceback"), step=step, public=data.get("public", False))
 
 
 def _ending_view(status: RunStatus, data: Mapping[str, Any] | None) -> ErrorView | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from workflows.graph import Graph
+from workflows.graph import Graph, Needs
 from workflows.history.attempts import Attempt
 from workflows.history.database import Database
 from workflows.history.statements import statement
@@ -44,8 +44,16 @@ class LostAttempt:
     name: str
     attempt: int
     lease: str
-    failed: bool  # it was one too many: the step failed
-    goes_on: bool  # whether the run may start steps
+    goes_on: bool  # whether the run may start it again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exhausted:
+    """An attempt whose lease expired, of a step that may have no other."""
+
+    attempt: Attempt
+    definition: str
+    lost: int  # attempts of the step that were lost, this one included
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +88,7 @@ class ReconcilerStore:
             return connection.execute(statement("database_time")).scalar_one()  # type: ignore[no-any-return]
 
     def lose_attempts(self, *, lease: timedelta, max_lost: int, batch: int) -> list[LostAttempt]:
-        """End attempts whose lease expired; their steps are ready again or, after too many, failed."""
+        """End attempts whose lease expired, but for the last that their steps may have; the steps are ready again."""
         parameters = {"lease_seconds": lease.total_seconds(), "max_lost": max_lost, "batch": batch}
         with self._database.autocommit() as connection:
             rows = connection.execute(statement("lose_attempts"), parameters).all()
@@ -92,8 +100,23 @@ class ReconcilerStore:
                 name=row.name,
                 attempt=row.attempt,
                 lease=row.lease,
-                failed=row.status == "failed",
                 goes_on=row.goes_on,
+            )
+            for row in rows
+        ]
+
+    def exhausted(self, *, lease: timedelta, max_lost: int, batch: int) -> list[Exhausted]:
+        """Return attempts whose lease expired, of steps that may have no other."""
+        parameters = {"lease_seconds": lease.total_seconds(), "max_lost": max_lost, "batch": batch}
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("find_exhausted"), parameters).all()
+        return [
+            Exhausted(
+                attempt=Attempt(
+                    run_id=row.run_id, position=row.position, name=row.name, attempt=row.attempt, lease=row.lease
+                ),
+                definition=row.definition,
+                lost=row.lost + 1,
             )
             for row in rows
         ]
@@ -144,10 +167,13 @@ class ReconcilerStore:
         with self._database.autocommit() as connection:
             return set(connection.scalars(statement("find_terminated"), {"leases": list(leases)}))
 
-    def time_out_runs(self, batch: int) -> list[UUID]:
-        """Fail runs that have taken too long."""
-        with self._database.autocommit() as connection:
-            return list(connection.scalars(statement("time_out_runs"), {"batch": batch}))
+    def late_runs(self, batch: int) -> list[tuple[UUID, str]]:
+        """Return runs that have taken too long, each with its definition's hash."""
+        return self._runs("find_late_runs", batch)
+
+    def compensable(self, batch: int) -> list[tuple[UUID, str]]:
+        """Return sagas that are to be undone and wait for nothing any more, each with its definition's hash."""
+        return self._runs("find_compensable", batch)
 
     def ready_groups(self) -> list[ReadyGroup]:
         """Return the groups in which there are ready steps."""
@@ -208,15 +234,23 @@ class ReconcilerStore:
 
     def stalled(self, batch: int) -> list[tuple[UUID, str]]:
         """Return runs, each with its definition's hash, that go on but have nothing ready or running."""
+        return self._runs("find_stalled", batch)
+
+    def _runs(self, name: str, batch: int) -> list[tuple[UUID, str]]:
         with self._database.autocommit() as connection:
-            rows = connection.execute(statement("find_stalled"), {"batch": batch}).all()
+            rows = connection.execute(statement(name), {"batch": batch}).all()
         return [(row.id, row.definition) for row in rows]
 
     def recount(self, run_id: UUID, graph: Graph) -> int:
-        """Count the parents of a run's pending steps again from their rows; return how many counts were wrong."""
+        """Count the parents of a run's pending steps again from their rows; return how many counts were wrong.
+
+        Only of steps that need all their parents.
+        """
         repaired = 0
         with self._database.autocommit() as connection:
             for position, parents in enumerate(graph.parents):
+                if graph.nodes[position].needs not in (None, Needs.ALL_SUCCEEDED) or graph.handlers.keys() & set(parents):
+                    continue
                 parameters = {"run": run_id, "position": position, "parents": list(parents)}
                 repaired += len(connection.execute(statement("recount"), parameters).all())
         return repaired

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from workflows.errors import UnknownRun
-from workflows.forking import ForkPlan
 from workflows.graph import Graph
 from workflows.history.arrays import array_of
 from workflows.history.database import Database
+from workflows.history.settling import Settled, SettlementStore
 from workflows.history.statements import statement
 from workflows.ids import new_run_id
+from workflows.progress import fresh
 from workflows.states import RunStatus
 
 
@@ -23,6 +24,7 @@ class RunStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._settlements = SettlementStore(database)
         self._graphs: dict[str, Graph] = {}
         self._tasks: dict[str, dict[str, str]] = {}
 
@@ -57,7 +59,7 @@ class RunStore:
             "workflow": graph.workflow,
             "version": graph.version,
             "definition": graph.hash,
-            "sinks": len(graph.sinks),
+            "remaining": len(graph.ends),
             "tags": json.dumps(dict(tags)),
             "idempotency_key": idempotency_key,
             "input": run_input,
@@ -75,48 +77,37 @@ class RunStore:
         self,
         graph: Graph,
         run_input: str,
-        plan: ForkPlan,
+        reused: Sequence[int],
         original: UUID,
         *,
         tags: Mapping[str, str],
         timeout: float | None = None,
-    ) -> UUID:
+    ) -> tuple[UUID, Settled]:
         """Record a new run that starts with results of another one; all of it, or nothing.
 
         Args:
             graph: The graph that the new run is pinned to.
             run_input: The original's input, or what the graph's version makes of it.
-            plan: Which results it takes over.
+            reused: Positions of the steps whose results it takes over, by name; parents first.
             original: The run that has them.
             tags: Of the new run.
             timeout: As for ``start``.
+
+        Returns:
+            The run's id, and what it starts with.
 
         Raises:
             DatabaseUnavailable: Postgres does not answer; nothing was started.
         """
         self._keep(graph)
+        names = {graph.nodes[position].name: position for position in reused}
         with self._database.transaction() as connection:
             run_id, _ = self.start(graph, run_input, tags=tags, connection=connection, timeout=timeout)
-            connection.execute(
-                statement("reuse_results"),
-                {
-                    "run": run_id,
-                    "original": original,
-                    "positions": list(plan.reused),
-                    "names": [graph.nodes[position].name for position in plan.reused],
-                },
-            )
-            connection.execute(
-                statement("settle_fork"),
-                {
-                    "run": run_id,
-                    "original": original,
-                    "positions": [position for position, _ in plan.remaining],
-                    "remaining": [count for _, count in plan.remaining],
-                    "sinks": plan.sinks,
-                },
-            )
-        return run_id
+            connection.execute(statement("mark_fork"), {"run": run_id, "original": original})
+            rows = connection.execute(statement("reusable_results"), {"run": original, "names": list(names)})
+            found = {names[row.name]: row.result for row in rows}
+            results = {position: found[position] for position in reused}
+            return run_id, self._settlements.reuse(run_id, graph, results, connection)
 
     @staticmethod
     def _insert(connection: Connection, parameters: Mapping[str, object]) -> tuple[UUID, bool]:
@@ -129,13 +120,16 @@ class RunStore:
     def _tasks_of(self, graph: Graph) -> dict[str, str]:
         """Return the columns of a run's tasks as Postgres writes arrays: the same for all runs of a graph."""
         if graph.hash not in self._tasks:
+            steps = fresh(graph)
             self._tasks[graph.hash] = {
                 "names": array_of(node.name for node in graph.nodes),
                 "steps": array_of(node.step for node in graph.nodes),
                 "queues": array_of(node.queue or "" for node in graph.nodes),
                 "priorities": array_of(node.priority or 0 for node in graph.nodes),
                 "max_attempts": array_of(node.max_attempts for node in graph.nodes),
-                "parents": array_of(len(parents) for parents in graph.parents),
+                "phases": array_of(node.phase.value for node in graph.nodes),
+                "parents": array_of(step.remaining for step in steps),
+                "statuses": array_of(step.status.value for step in steps),
             }
         return self._tasks[graph.hash]
 

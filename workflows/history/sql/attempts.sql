@@ -16,7 +16,7 @@ WITH claimed AS (
         heartbeat_at = NULL
     FROM workflow_runs AS run
     WHERE task.run_id = :run AND task.position = :position AND task.status = 'ready'
-      AND run.id = task.run_id AND run.status IN ('pending', 'running')
+      AND run.id = task.run_id AND run.phase = task.phase
     RETURNING task.attempt, task.lost, task.attempts_before, CAST(task.heartbeat AS text) AS heartbeat,
               extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left
 ), run AS (
@@ -57,7 +57,8 @@ WHERE task.run_id = :run AND task.position = :position AND task.status = 'runnin
 
 -- name: complete
 -- Record an attempt's result, count it at the steps that wait for it, end the run if nothing remains, and
--- claim `next` for the same lease if this freed it. `ready` are the other steps that this freed.
+-- claim `next` for the same lease if this freed it. `ready` are the other steps that this freed. For steps whose
+-- completion can do no more than that (see Graph.is_simple); settling.sql has what the others need.
 -- No row: the attempt is superseded; nothing was written.
 WITH done AS (
     UPDATE workflow_tasks
@@ -122,43 +123,23 @@ SELECT (SELECT goes_on FROM run) AS goes_on,
        (SELECT attempt FROM freed WHERE status = 'running') AS next_attempt
 FROM done
 
--- name: fail
--- Record that an attempt failed. With `retry_in`, in seconds, the step waits for so long and is tried again, unless its
--- deadline comes first. Without, the step fails, and its run with it if that goes on; what is ready is parked.
--- No row: the attempt is superseded; nothing was written.
-WITH ended AS (
-    UPDATE workflow_tasks AS task
-    SET status = CASE WHEN retry.at IS NULL THEN 'failed' ELSE 'retrying' END,
-        outcome = CASE WHEN retry.at IS NULL THEN nextval('workflow_event_sequence') END,
-        due_at = retry.at,
+-- name: await_retry
+-- Record that an attempt failed and is to be tried again after `retry_in` seconds, unless the step's deadline comes first.
+-- No row: the attempt is superseded, or there is no time for another; nothing was written.
+WITH waiting AS (
+    UPDATE workflow_tasks
+    SET status = 'retrying', due_at = statement_timestamp() + make_interval(secs => :retry_in),
         finished_at = statement_timestamp()
-    FROM (
-        SELECT CASE WHEN asked.at < coalesce(step.deadline_at, 'infinity') THEN asked.at END AS at
-        FROM workflow_tasks AS step, (SELECT statement_timestamp() + make_interval(secs => :retry_in) AS at) AS asked
-        WHERE step.run_id = :run AND step.position = :position
-    ) AS retry
-    WHERE task.run_id = :run AND task.position = :position
-      AND task.status = 'running' AND task.attempt = :attempt
-    RETURNING task.status, task.outcome, task.due_at
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+      AND statement_timestamp() + make_interval(secs => :retry_in) < coalesce(deadline_at, 'infinity')
+    RETURNING due_at
 ), event AS (
-    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
-    SELECT :run, coalesce(outcome, nextval('workflow_event_sequence')), 'StepFailed', :position, :attempt,
+    INSERT INTO workflow_events (run_id, type, position, attempt, data)
+    SELECT :run, 'StepFailed', :position, :attempt,
            CAST(CAST(:error AS jsonb) || jsonb_build_object('retry_at', due_at) AS json)
-    FROM ended
-), run AS (
-    UPDATE workflow_runs AS run
-    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
-    FROM ended
-    WHERE ended.status = 'failed' AND run.id = :run AND run.status IN ('pending', 'running', 'paused')
-    RETURNING run.outcome
-), parked AS (
-    UPDATE workflow_tasks AS task SET dispatched_at = NULL
-    FROM run WHERE task.run_id = :run AND task.status = 'ready'
-), run_event AS (
-    INSERT INTO workflow_events (run_id, sequence, type, data)
-    SELECT :run, outcome, 'RunFailed', json_build_object('step', CAST(:name AS text)) FROM run
+    FROM waiting
 )
-SELECT EXISTS (SELECT FROM run) AS run_ended, due_at FROM ended
+SELECT due_at FROM waiting
 
 -- name: attempt_outcome
 -- What became of an attempt whose commit got no answer. No row: it is superseded, or still running.
@@ -178,7 +159,8 @@ SET heartbeat_at = statement_timestamp(), heartbeat = coalesce(CAST(:details AS 
 FROM workflow_runs AS run
 WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.attempt = :attempt
   AND run.id = task.run_id
-RETURNING run.status NOT IN ('cancelled', 'terminated') AS goes_on
+RETURNING run.status NOT IN ('cancelled', 'terminated')
+          AND NOT (run.status = 'compensating' AND run.ending = 'cancelled' AND task.phase = 'forward') AS goes_on
 
 -- name: hand_back
 -- Make a claimed step ready again without an outcome; the attempt uses up none of those that the step may have.
@@ -194,3 +176,20 @@ WITH returned AS (
     SELECT :run, 'StepReturned', :position, attempt FROM returned
 )
 SELECT attempt FROM returned
+
+-- name: observe
+-- What became of some steps of a run: their status, and what the event that ended them holds.
+SELECT task.position, task.status, CAST(event.data AS text) AS data
+FROM workflow_tasks AS task
+LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.outcome
+WHERE task.run_id = :run AND task.position = ANY (CAST(:positions AS integer[]))
+
+-- name: run_error
+-- Why a run failed: what the event that says so holds, and, if a step was the cause, its name and error.
+-- No row: the run has not failed.
+SELECT CAST(event.data AS text) AS ending, task.name AS step, CAST(cause.data AS text) AS error
+FROM workflow_runs AS run
+JOIN workflow_events AS event ON event.run_id = run.id AND event.sequence = run.outcome
+LEFT JOIN workflow_tasks AS task ON task.run_id = run.id AND task.name = event.data ->> 'step'
+LEFT JOIN workflow_events AS cause ON cause.run_id = run.id AND cause.sequence = task.outcome
+WHERE run.id = :run AND run.status IN ('failed', 'compensation_failed')

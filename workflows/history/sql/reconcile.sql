@@ -1,67 +1,50 @@
 -- name: lose_attempts
--- End attempts whose lease expired. Each step is ready again, or fails when it lost too many attempts; then
--- its run fails. Nothing is lost while Postgres itself is up for less than a lease, because
--- nobody could renew one. One row per attempt lost.
+-- End attempts whose lease expired: each step is ready again. Those that have lost too many are left to
+-- `find_exhausted`. Nothing is lost while Postgres itself is up for less than a lease, because nobody could renew one.
+-- One row per attempt lost.
 WITH expired AS (
-    SELECT task.run_id, task.position,
-           task.lost + 1 >= :max_lost
-               OR coalesce(task.attempt - task.attempts_before >= task.max_attempts, false) AS gives_up,
-           nextval('workflow_event_sequence') AS sequence -- here, so that the loss comes before the failure
+    SELECT task.run_id, task.position
     FROM workflow_tasks AS task
     LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
     WHERE task.status = 'running' AND coalesce(lease.expires_at < now(), true)
+      AND task.lost + 1 < :max_lost
+      AND NOT coalesce(task.attempt - task.attempts_before >= task.max_attempts, false)
       AND pg_postmaster_start_time() < now() - make_interval(secs => :lease_seconds)
     ORDER BY task.run_id, task.position
     LIMIT :batch
     FOR UPDATE OF task SKIP LOCKED
 ), lost AS (
     UPDATE workflow_tasks AS task
-    SET lost = task.lost + 1,
-        status = CASE WHEN expired.gives_up THEN 'failed' ELSE 'ready' END,
-        ready_at = CASE WHEN expired.gives_up THEN task.ready_at ELSE now() END,
-        dispatched_at = CASE WHEN expired.gives_up THEN task.dispatched_at ELSE now() END,
-        finished_at = CASE WHEN expired.gives_up THEN now() END,
-        outcome = CASE WHEN expired.gives_up THEN nextval('workflow_event_sequence') END
+    SET lost = task.lost + 1, status = 'ready', ready_at = now(), dispatched_at = now()
     FROM expired
     WHERE task.run_id = expired.run_id AND task.position = expired.position
-    RETURNING task.run_id, task.position, task.name, task.step, task.attempt, task.lost, task.lease, task.status,
-              task.outcome, expired.sequence
-), lost_events AS (
-    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
-    SELECT run_id, sequence, 'StepLost', position, attempt, json_build_object('worker', lease) FROM lost
-), failed_events AS (
-    INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
-    SELECT run_id, outcome, 'StepFailed', position, attempt, json_build_object(
-        'type', 'WorkerLost',
-        'message', format(
-            'The worker that ran attempt %s of step ''%s'' was lost (%s of at most %s).',
-            attempt, name, lost, :max_lost
-        )
-    )
-    FROM lost WHERE status = 'failed'
-), failed_runs AS (
-    UPDATE workflow_runs AS run
-    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = now()
-    FROM (SELECT DISTINCT ON (run_id) run_id, name FROM lost WHERE status = 'failed') AS cause
-    WHERE run.id = cause.run_id AND run.status IN ('pending', 'running', 'paused')
-    RETURNING run.id, run.outcome, cause.name
-), parked AS (
-    UPDATE workflow_tasks AS task SET dispatched_at = NULL
-    FROM failed_runs WHERE task.run_id = failed_runs.id AND task.status = 'ready'
-), ended AS (
-    INSERT INTO workflow_events (run_id, sequence, type, data)
-    SELECT id, outcome, 'RunFailed', json_build_object('step', name) FROM failed_runs
+    RETURNING task.run_id, task.position, task.name, task.attempt, task.lease, task.phase
+), events AS (
+    INSERT INTO workflow_events (run_id, type, position, attempt, data)
+    SELECT run_id, 'StepLost', position, attempt, json_build_object('worker', lease) FROM lost
 )
-SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, lost.status,
-       run.definition, run.status IN ('pending', 'running') AS goes_on
+SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, run.definition,
+       coalesce(run.phase = lost.phase, false) AS goes_on
 FROM lost JOIN workflow_runs AS run ON run.id = lost.run_id
+
+-- name: find_exhausted
+-- Attempts whose lease expired, of steps that have lost too many or have no other attempt left.
+SELECT task.run_id, task.position, task.name, task.attempt, task.lease, task.lost, run.definition
+FROM workflow_tasks AS task
+JOIN workflow_runs AS run ON run.id = task.run_id
+LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
+WHERE task.status = 'running' AND coalesce(lease.expires_at < now(), true)
+  AND (task.lost + 1 >= :max_lost OR coalesce(task.attempt - task.attempts_before >= task.max_attempts, false))
+  AND pg_postmaster_start_time() < now() - make_interval(secs => :lease_seconds)
+ORDER BY task.run_id, task.position
+LIMIT :batch
 
 -- name: fire_retries
 -- End the waits that are over, of runs that go on: the steps are ready for their next attempt. One row for each.
 WITH due AS (
     SELECT task.run_id, task.position
     FROM workflow_tasks AS task
-    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
+    JOIN workflow_runs AS run ON run.id = task.run_id AND run.phase = task.phase
     WHERE task.status = 'retrying' AND task.due_at <= now()
     ORDER BY task.due_at LIMIT :batch
     FOR UPDATE OF task SKIP LOCKED
@@ -82,8 +65,7 @@ FROM fired JOIN workflow_runs AS run ON run.id = fired.run_id
 WITH over AS (
     SELECT task.run_id, task.position
     FROM workflow_tasks AS task
-    JOIN workflow_runs AS run ON run.id = task.run_id
-     AND run.status IN ('completed', 'failed', 'cancelled', 'terminated')
+    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
     WHERE task.status = 'retrying' AND task.due_at <= now()
     LIMIT :batch
     FOR SHARE OF run
@@ -95,7 +77,7 @@ FROM over WHERE task.run_id = over.run_id AND task.position = over.position AND 
 -- How many seconds the next wait of a run that goes on lasts still. No row: nothing waits.
 SELECT extract(epoch FROM task.due_at - now()) AS seconds
 FROM workflow_tasks AS task
-JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
+JOIN workflow_runs AS run ON run.id = task.run_id AND run.phase = task.phase
 WHERE task.status = 'retrying' AND task.due_at < 'infinity'
 ORDER BY task.due_at LIMIT 1
 
@@ -114,28 +96,19 @@ SELECT task.lease
 FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
 WHERE task.status = 'running' AND task.lease = ANY (CAST(:leases AS text[])) AND run.status = 'terminated'
 
--- name: time_out_runs
--- Fail runs that have taken too long. One row for each.
-WITH late AS (
-    SELECT id FROM workflow_runs
-    WHERE status IN ('pending', 'running', 'paused') AND timeout_at < now()
-    LIMIT :batch FOR UPDATE SKIP LOCKED
-), failed AS (
-    UPDATE workflow_runs AS run
-    SET status = 'failed', outcome = nextval('workflow_event_sequence'), finished_at = now()
-    FROM late WHERE run.id = late.id
-    RETURNING run.id, run.outcome
-), parked AS (
-    UPDATE workflow_tasks AS task SET dispatched_at = NULL
-    FROM failed WHERE task.run_id = failed.id AND task.status = 'ready'
-), events AS (
-    INSERT INTO workflow_events (run_id, sequence, type, data)
-    SELECT id, outcome, 'RunFailed', json_build_object(
-        'type', 'RunTimedOut', 'message', 'The run did not end within its time.'
-    )
-    FROM failed
-)
-SELECT id FROM failed
+-- name: find_late_runs
+-- Runs that have taken too long.
+SELECT id, definition FROM workflow_runs
+WHERE status IN ('pending', 'running', 'paused') AND timeout_at < now()
+LIMIT :batch
+
+-- name: find_compensable
+-- Sagas that are to be undone and have no compensation planned, but nothing running any more either.
+SELECT run.id, run.definition
+FROM workflow_runs AS run
+WHERE run.status = 'compensating' AND run.compensations = 0
+  AND NOT EXISTS (SELECT FROM workflow_tasks WHERE run_id = run.id AND status = 'running')
+LIMIT :batch
 
 -- name: ready_groups
 -- The distinct (step, queue, priority) of ready steps, by skipping through the index; its cost grows with the
@@ -159,7 +132,7 @@ SELECT step, queue, priority FROM groups
 -- holds. Oldest first. None, while no living process has the step's code: a message would only be thrown away.
 SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.definition
 FROM workflow_tasks AS task
-JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')
+JOIN workflow_runs AS run ON run.id = task.run_id AND run.phase = task.phase
 WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
   AND task.dispatched_at < :before
   AND EXISTS (SELECT FROM workflow_leases AS lease WHERE lease.expires_at > now() AND task.step = ANY (lease.steps))
@@ -171,12 +144,12 @@ ORDER BY task.dispatched_at
 LIMIT :batch
 
 -- name: park_ended
--- Take steps of a group that became ready after their run had ended out of the way of `find_unclaimed`. The run's
--- row is locked, so that it is really over.
+-- Take steps of a group that became ready after their run had ended, or was being undone, out of the way of
+-- `find_unclaimed`. The run's row is locked, so that it is really over.
 WITH over AS (
     SELECT run.id, task.position
     FROM workflow_tasks AS task
-    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('completed', 'failed', 'cancelled', 'terminated')
+    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
     WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
       AND task.dispatched_at < :before
     LIMIT :batch
@@ -227,7 +200,8 @@ WHERE run.status IN ('pending', 'running')
 LIMIT :batch
 
 -- name: recount
--- Count a pending step's parents again from their rows. No row: the count was right, or the step moved on.
+-- Count the parents of a pending step that needs all of them again from their rows. No row: the count was right, or the
+-- step moved on.
 WITH counted AS (
     SELECT count(*) FILTER (WHERE status <> 'completed') AS remaining
     FROM workflow_tasks WHERE run_id = :run AND position = ANY (CAST(:parents AS integer[]))

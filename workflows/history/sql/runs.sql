@@ -10,7 +10,7 @@ ON CONFLICT (hash) DO NOTHING
 WITH run AS (
     INSERT INTO workflow_runs (id, workflow, version, definition, status, remaining, tags, idempotency_key,
                                timeout_at)
-    VALUES (:run, :workflow, :version, :definition, 'pending', :sinks, CAST(:tags AS jsonb), :idempotency_key,
+    VALUES (:run, :workflow, :version, :definition, 'pending', :remaining, CAST(:tags AS jsonb), :idempotency_key,
             statement_timestamp() + make_interval(secs => :timeout))
     ON CONFLICT (workflow, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
@@ -19,17 +19,16 @@ WITH run AS (
     SELECT id, 'RunStarted', CAST(:input AS json) FROM run
 ), tasks AS (
     INSERT INTO workflow_tasks
-        (run_id, position, name, step, queue, priority, max_attempts, remaining, status, ready_at,
+        (run_id, position, name, step, queue, priority, max_attempts, phase, remaining, status, ready_at,
          dispatched_at)
-    SELECT run.id, node.position - 1, node.name, node.step, node.queue, node.priority, node.max_attempts,
-           node.parents,
-           CASE WHEN node.parents = 0 THEN 'ready' ELSE 'pending' END,
-           CASE WHEN node.parents = 0 THEN statement_timestamp() END,
-           CASE WHEN node.parents = 0 THEN statement_timestamp() END
+    SELECT run.id, node.position - 1, node.name, node.step, node.queue, node.priority, node.max_attempts, node.phase,
+           node.parents, node.status,
+           CASE WHEN node.status = 'ready' THEN statement_timestamp() END,
+           CASE WHEN node.status = 'ready' THEN statement_timestamp() END
     FROM run, unnest(
         CAST(:names AS text[]), CAST(:steps AS text[]), CAST(:queues AS text[]), CAST(:priorities AS integer[]),
-        CAST(:max_attempts AS integer[]), CAST(:parents AS integer[])
-    ) WITH ORDINALITY AS node (name, step, queue, priority, max_attempts, parents, position)
+        CAST(:max_attempts AS integer[]), CAST(:phases AS text[]), CAST(:parents AS integer[]), CAST(:statuses AS text[])
+    ) WITH ORDINALITY AS node (name, step, queue, priority, max_attempts, phase, parents, status, position)
 )
 SELECT id FROM run
 

@@ -25,7 +25,15 @@ CREATE TABLE workflow_runs (
     version text NOT NULL,
     definition text NOT NULL,
     status text NOT NULL,
+    phase text GENERATED ALWAYS AS (
+        CASE WHEN status IN ('pending', 'running') THEN 'forward'
+             WHEN status = 'compensating' THEN 'compensation'
+             WHEN status IN ('completed', 'failed', 'compensation_failed') THEN 'hook' END
+    ) STORED,
     remaining integer NOT NULL,
+    losses integer NOT NULL DEFAULT 0,
+    compensations integer NOT NULL DEFAULT 0,
+    ending text,
     tags jsonb NOT NULL DEFAULT '{}',
     idempotency_key text,
     forked_from uuid,
@@ -35,16 +43,24 @@ CREATE TABLE workflow_runs (
     finished_at timestamptz,
     timeout_at timestamptz,
     CONSTRAINT run_status_is_known CHECK (
-        status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled', 'terminated')
+        status IN ('pending', 'running', 'paused', 'compensating', 'completed', 'failed', 'cancelled',
+                   'compensation_failed', 'terminated')
     ),
-    CONSTRAINT run_remaining_is_a_count CHECK (remaining >= 0),
+    CONSTRAINT run_remaining_is_a_count CHECK (remaining >= 0 AND losses >= 0 AND compensations >= 0),
+    CONSTRAINT run_compensating_has_ending CHECK (
+        status NOT IN ('compensating', 'compensation_failed') OR ending IN ('failed', 'cancelled')
+    ),
     CONSTRAINT run_completed_has_nothing_remaining CHECK (status <> 'completed' OR remaining = 0),
     CONSTRAINT run_ended_has_outcome CHECK (
-        (status IN ('completed', 'failed', 'cancelled', 'terminated')) = (outcome IS NOT NULL)
+        (status IN ('completed', 'failed', 'cancelled', 'compensation_failed', 'terminated')) = (outcome IS NOT NULL)
     )
 );
 COMMENT ON TABLE workflow_runs IS 'Projection: one row per run.';
-COMMENT ON COLUMN workflow_runs.remaining IS 'Steps that nothing waits for and that have not completed.';
+COMMENT ON COLUMN workflow_runs.phase IS 'Of the tasks that may be claimed now; null: of none.';
+COMMENT ON COLUMN workflow_runs.remaining IS 'Steps that have not ended, of those that the run''s end waits for.';
+COMMENT ON COLUMN workflow_runs.losses IS 'Steps that ended so that the run fails, whatever the others do.';
+COMMENT ON COLUMN workflow_runs.compensations IS 'Compensations that are planned and have not completed.';
+COMMENT ON COLUMN workflow_runs.ending IS 'Of a saga that is being undone: the status to end in.';
 COMMENT ON COLUMN workflow_runs.outcome IS 'Sequence of the event that ended the run.';
 COMMENT ON COLUMN workflow_runs.timeout_at IS 'When the run fails if it has not ended.';
 
@@ -70,8 +86,12 @@ CREATE TABLE workflow_tasks (
     queue text NOT NULL DEFAULT '',
     priority integer NOT NULL DEFAULT 0,
     max_attempts integer,
+    phase text NOT NULL DEFAULT 'forward',
     status text NOT NULL,
     remaining integer NOT NULL,
+    failed integer NOT NULL DEFAULT 0,
+    skipped integer NOT NULL DEFAULT 0,
+    next_position integer,
     attempt integer NOT NULL DEFAULT 0,
     lost integer NOT NULL DEFAULT 0,
     attempts_before integer NOT NULL DEFAULT 0,
@@ -89,16 +109,23 @@ CREATE TABLE workflow_tasks (
     heartbeat json,
     PRIMARY KEY (run_id, position),
     CONSTRAINT task_status_is_known CHECK (
-        status IN ('pending', 'ready', 'running', 'retrying', 'completed', 'failed')
+        status IN ('dormant', 'pending', 'ready', 'running', 'retrying', 'completed', 'failed', 'blocked', 'skipped')
     ),
+    CONSTRAINT task_phase_is_known CHECK (phase IN ('forward', 'compensation', 'hook')),
     CONSTRAINT task_retrying_is_due CHECK ((status = 'retrying') = (due_at IS NOT NULL)),
-    CONSTRAINT task_remaining_is_a_count CHECK (remaining >= 0),
+    CONSTRAINT task_remaining_is_a_count CHECK (remaining >= 0 AND failed >= 0 AND skipped >= 0),
     CONSTRAINT task_pending_has_parents_remaining CHECK ((status = 'pending') = (remaining > 0)),
     CONSTRAINT task_running_holds_lease CHECK (status <> 'running' OR lease IS NOT NULL),
-    CONSTRAINT task_ended_has_outcome CHECK ((status IN ('completed', 'failed')) = (outcome IS NOT NULL))
+    CONSTRAINT task_ended_has_outcome CHECK (
+        (status IN ('completed', 'failed', 'blocked', 'skipped')) = (outcome IS NOT NULL)
+    )
 );
 COMMENT ON TABLE workflow_tasks IS 'Projection and work item: one row per step of a run.';
-COMMENT ON COLUMN workflow_tasks.remaining IS 'Parents that have not completed.';
+COMMENT ON COLUMN workflow_tasks.phase IS 'Of the run, in which the step may be claimed.';
+COMMENT ON COLUMN workflow_tasks.remaining IS 'Parents that have not ended; 0 once the step is no longer pending.';
+COMMENT ON COLUMN workflow_tasks.failed IS 'Parents of a pending step that failed or were blocked.';
+COMMENT ON COLUMN workflow_tasks.skipped IS 'Parents of a pending step that were skipped.';
+COMMENT ON COLUMN workflow_tasks.next_position IS 'Of a planned compensation: the one that follows.';
 COMMENT ON COLUMN workflow_tasks.attempts_before IS
     'Attempts that do not count: from before the run was retried by request, or handed back by a worker that stopped.';
 COMMENT ON COLUMN workflow_tasks.lease IS 'Of the last attempt: the process that runs or ran it.';
@@ -134,6 +161,9 @@ COMMENT ON INDEX workflow_runs_idempotency IS 'start: a key starts at most one r
 CREATE INDEX workflow_runs_active ON workflow_runs (id) WHERE status IN ('pending', 'running', 'paused');
 COMMENT ON INDEX workflow_runs_active IS 'find_stalled; listing of runs that go on';
 
+CREATE INDEX workflow_runs_compensating ON workflow_runs (id) WHERE status = 'compensating';
+COMMENT ON INDEX workflow_runs_compensating IS 'find_compensable';
+
 CREATE INDEX workflow_runs_by_workflow ON workflow_runs (workflow, id);
 COMMENT ON INDEX workflow_runs_by_workflow IS 'listing of the latest runs of a workflow';
 
@@ -150,7 +180,7 @@ CREATE INDEX workflow_tasks_due ON workflow_tasks (due_at) WHERE status = 'retry
 COMMENT ON INDEX workflow_tasks_due IS 'fire_retries, next_due';
 
 CREATE INDEX workflow_runs_timeout ON workflow_runs (timeout_at) WHERE status IN ('pending', 'running', 'paused');
-COMMENT ON INDEX workflow_runs_timeout IS 'time_out_runs';
+COMMENT ON INDEX workflow_runs_timeout IS 'find_late_runs';
 
 CREATE INDEX workflow_tasks_running ON workflow_tasks (timeout_at) WHERE status = 'running';
 COMMENT ON INDEX workflow_tasks_running IS

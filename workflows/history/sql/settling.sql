@@ -1,0 +1,82 @@
+-- name: lock_steps
+-- Steps of a run, locked in one order.
+SELECT position, status, attempt, remaining, failed, skipped, next_position, outcome
+FROM workflow_tasks
+WHERE run_id = :run AND position = ANY (CAST(:positions AS integer[]))
+ORDER BY position FOR UPDATE
+
+-- name: lock_run
+-- A run, locked; after its steps, as whatever ends one does.
+SELECT status, remaining, losses, compensations, ending, outcome, started_at IS NOT NULL AS is_started,
+       coalesce(timeout_at < now(), false) AS is_late
+FROM workflow_runs WHERE id = :run FOR UPDATE
+
+-- name: lease_is_over
+-- Whether nobody keeps a process's lease any more.
+SELECT NOT EXISTS (SELECT FROM workflow_leases WHERE name = :lease AND expires_at >= now()) AS is_over
+
+-- name: append_events
+-- Append events to a history, in order; return their sequences in that order.
+INSERT INTO workflow_events (run_id, type, position, attempt, data)
+SELECT :run, event.type, event.position, event.attempt, CAST(event.data AS json)
+FROM unnest(
+    CAST(:types AS text[]), CAST(:positions AS integer[]), CAST(:attempts AS integer[]), CAST(:data AS text[])
+) WITH ORDINALITY AS event (type, position, attempt, data, number)
+ORDER BY event.number
+RETURNING sequence
+
+-- name: write_steps
+-- Write what has become of steps that are locked. `again` are those that are tried anew: no earlier attempt counts.
+UPDATE workflow_tasks AS task
+SET status = step.status, remaining = step.remaining, failed = step.failed, skipped = step.skipped,
+    next_position = step.next_position,
+    outcome = CASE WHEN step.status IN ('completed', 'failed', 'blocked', 'skipped') THEN step.outcome END,
+    ready_at = CASE WHEN step.status = 'ready' THEN statement_timestamp() ELSE task.ready_at END,
+    dispatched_at = CASE WHEN step.status = 'ready' THEN statement_timestamp() ELSE task.dispatched_at END,
+    finished_at = CASE WHEN step.status NOT IN ('completed', 'failed', 'blocked', 'skipped') THEN NULL
+                       WHEN step.outcome = task.outcome THEN task.finished_at ELSE statement_timestamp() END,
+    lost = CASE WHEN step.again THEN 0 ELSE task.lost + step.lost END,
+    attempts_before = CASE WHEN step.again THEN task.attempt ELSE task.attempts_before END,
+    deadline_at = CASE WHEN NOT step.again THEN task.deadline_at END,
+    timeout_at = CASE WHEN NOT step.again THEN task.timeout_at END
+FROM unnest(
+    CAST(:positions AS integer[]), CAST(:statuses AS text[]), CAST(:remaining AS integer[]), CAST(:failed AS integer[]),
+    CAST(:skipped AS integer[]), CAST(:next_positions AS integer[]), CAST(:outcomes AS bigint[]), CAST(:lost AS integer[]),
+    CAST(:again AS boolean[])
+) AS step (position, status, remaining, failed, skipped, next_position, outcome, lost, again)
+WHERE task.run_id = :run AND task.position = step.position
+
+-- name: write_run
+-- Write what has become of a run that is locked.
+UPDATE workflow_runs
+SET status = :status, remaining = :remaining, losses = :losses, compensations = :compensations, ending = :ending,
+    outcome = :outcome,
+    finished_at = CASE WHEN CAST(:outcome AS bigint) IS NULL THEN NULL
+                       WHEN outcome = :outcome THEN finished_at ELSE statement_timestamp() END
+WHERE id = :run
+
+-- name: park
+-- Take steps out of the way of `find_unclaimed` that are ready in a run that does not go on.
+UPDATE workflow_tasks AS task SET dispatched_at = NULL
+FROM workflow_runs AS run
+WHERE run.id = :run AND task.run_id = run.id AND task.status = 'ready' AND task.phase IS DISTINCT FROM run.phase
+
+-- name: first_failure
+-- The failed steps of a run, the earliest first.
+SELECT position FROM workflow_tasks WHERE run_id = :run AND status = 'failed' ORDER BY outcome
+
+-- name: has_running
+-- Whether steps of a run are running.
+SELECT EXISTS (SELECT FROM workflow_tasks WHERE run_id = :run AND status = 'running') AS is_running
+
+-- name: ending_data
+-- What the last event that made a saga be undone holds.
+SELECT data FROM workflow_events
+WHERE run_id = :run AND type = 'RunCompensating' ORDER BY sequence DESC LIMIT 1
+
+-- name: extend_run
+-- Give a run that is tried again time anew, and end the waits of its steps.
+WITH run AS (
+    UPDATE workflow_runs SET timeout_at = statement_timestamp() + make_interval(secs => :timeout) WHERE id = :run
+)
+UPDATE workflow_tasks SET due_at = statement_timestamp() WHERE run_id = :run AND status = 'retrying'
