@@ -22,6 +22,7 @@ from workflows.errors import (
     UnknownWorkflow,
     WorkerLost,
 )
+from workflows.outcomes import ErrorInfo, Outcome, PublicError, outcome
 from workflows.retry import GiveUp, Retry, RetryAfter
 from workflows.settings import Settings
 from workflows.steps import Step, step
@@ -33,9 +34,12 @@ __all__ = [
     "ConfigurationError",
     "DatabaseUnavailable",
     "DefinitionError",
+    "ErrorInfo",
     "GiveUp",
     "ImportFailed",
     "InputInvalid",
+    "Outcome",
+    "PublicError",
     "ResultInvalid",
     "ResultTimeout",
     "Retry",
@@ -52,6 +56,7 @@ __all__ = [
     "UnknownWorkflow",
     "WorkerLost",
     "Workflow",
+    "outcome",
     "step",
     "workflow",
 ]

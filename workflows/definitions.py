@@ -7,20 +7,20 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
 from workflows import location
 from workflows.errors import CeleriacError, DefinitionError, InputInvalid
 from workflows.functions import check_function
-from workflows.graph import Graph
-from workflows.names import check_name, check_version
+from workflows.graph import FailurePolicy, Graph
+from workflows.names import check_name, check_version, did_you_mean
 from workflows.options import refuse_unknown
 from workflows.reading import Reading
 from workflows.retry import Retry, as_seconds
 from workflows.signatures import BindingFailed, Parameter, Signature, read_signature
-from workflows.steps import Step
+from workflows.steps import Step, as_step
 from workflows.symbols import is_symbol, part_of
 from workflows.templates import Template
 from workflows.values import Codec, ValueInvalid
@@ -51,6 +51,9 @@ class Workflow(Generic[P, R]):
         version: str,
         retry: Retry | None,
         timeout: float | timedelta | None,
+        failure_policy: str,
+        saga: bool,
+        hooks: Mapping[str, Callable[..., Any] | None],
     ) -> None:
         functools.update_wrapper(self, function, updated=())
         where = location.of_function(function)
@@ -64,6 +67,11 @@ class Workflow(Generic[P, R]):
         with reading.going_on():
             returned = _read(function, self.name, self.signature, reading)
             returns, self._result = _result(self.name, self.signature, reading, returned, where)
+            if saga:
+                reading.attach_compensations()
+            for hook, function_of_hook in hooks.items():
+                if function_of_hook is not None and reading.nodes:
+                    reading.attach_hook(as_step(function_of_hook), hook, self.signature.parameters, returns)
         if not reading.nodes:
             raise DefinitionError(detail=f"Workflow {self.name!r} has no steps ({where}). Call a step in its body.")
         self.steps: Mapping[str, Step[..., Any]] = dict(reading.steps)
@@ -73,6 +81,8 @@ class Workflow(Generic[P, R]):
             nodes=tuple(reading.nodes),
             returns=returns,
             timeout=_checked_timeout(self.name, timeout, where),
+            failure_policy=_checked_policy(self.name, failure_policy, where),
+            saga=saga,
         )
 
     def __repr__(self) -> str:
@@ -178,6 +188,10 @@ def workflow(
     version: str = "1",
     retry: Retry | None = None,
     timeout: float | timedelta | None = None,
+    failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
+    saga: bool = False,
+    on_complete: Callable[..., Any] | None = None,
+    on_failure: Callable[..., Any] | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -187,6 +201,10 @@ def workflow(
     version: str = "1",
     retry: Retry | None = None,
     timeout: float | timedelta | None = None,
+    failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
+    saga: bool = False,
+    on_complete: Callable[..., Any] | None = None,
+    on_failure: Callable[..., Any] | None = None,
     **unknown: Any,
 ) -> Any:
     """Make a function a workflow; ``@workflow`` and ``@workflow(version="2")`` both work.
@@ -200,6 +218,12 @@ def workflow(
         version: Stored with each run.
         retry: Of steps that have no policy of their own.
         timeout: Of a run, in seconds or as a timedelta.
+        failure_policy: Whether a run fails with its first failure, while what runs finishes and nothing new starts; or
+            whatever does not depend on the failure is still done.
+        saga: Whether completed steps are compensated, the latest first, when a run fails or is cancelled.
+        on_complete: A step or function that is called when a run has completed, with the workflow's arguments by name,
+            and what it returns as ``result``.
+        on_failure: The same for a run that failed; with the error as a parameter annotated ``ErrorInfo``.
         unknown: None; there to tell which option was meant.
 
     Raises:
@@ -215,10 +239,19 @@ def workflow(
             )
         refuse_unknown(
             unknown,
-            ("name", "version", "retry", "timeout"),
+            ("name", "version", "retry", "timeout", "failure_policy", "saga", "on_complete", "on_failure"),
             f"workflow {function.__name__ if name is None else name!r}",
         )
-        return Workflow(function, name=name, version=version, retry=retry, timeout=timeout)
+        return Workflow(
+            function,
+            name=name,
+            version=version,
+            retry=retry,
+            timeout=timeout,
+            failure_policy=failure_policy,
+            saga=saga,
+            hooks={"on_complete": on_complete, "on_failure": on_failure},
+        )
 
     return decorate if function is None else decorate(function)
 
@@ -239,6 +272,16 @@ def _checked_timeout(name: str, timeout: Any, where: str) -> float | None:
     if seconds == 0:
         raise DefinitionError(detail=f"Bad option for workflow {name!r} ({where}): timeout=0 leaves no time to run.")
     return seconds
+
+
+def _checked_policy(name: str, policy: str, where: str) -> FailurePolicy:
+    try:
+        return FailurePolicy(policy)
+    except ValueError:
+        hint = did_you_mean(str(policy), FailurePolicy) or f". There are: {', '.join(FailurePolicy)}."
+        raise DefinitionError(
+            detail=f"Bad option for workflow {name!r} ({where}): failure_policy={policy!r} is not known{hint}"
+        ) from None
 
 
 def _check_signature(name: str, signature: Signature, where: str) -> None:

@@ -103,7 +103,7 @@ class Node:
             data["after"] = list(self.after)
         for option in _OPTIONS:
             if (value := getattr(self, option)) is not None:
-                data[option] = value
+                data[option] = value.value if isinstance(value, StrEnum) else value
         return data
 
     @classmethod

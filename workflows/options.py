@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from workflows.errors import DefinitionError
+from workflows.graph import Needs
 from workflows.names import did_you_mean
 from workflows.retry import Retry, as_seconds
 
@@ -29,8 +30,18 @@ class StepOptions:
     timeout: float | timedelta | None = None
     total_timeout: float | timedelta | None = None
     heartbeat_timeout: float | timedelta | None = None
+    needs: str | None = None  # a join rule, one of Needs
+    on_error: Any = None  # the step that is called with the error if this one fails
+    compensate: Any = None  # the step that undoes this one's work, in a saga
 
     def __post_init__(self) -> None:
+        if self.needs is not None and self.needs not in list(Needs):
+            hint = did_you_mean(str(self.needs), Needs) or f". There are: {', '.join(Needs)}"
+            raise ValueError(f"needs={self.needs!r} is no rule for a join{hint.rstrip('?')}")
+        for name in ("on_error", "compensate"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise ValueError(f"{name}={value!r} is neither a step nor a function")
         if self.queue is not None and not _is_text(self.queue):
             raise ValueError(f"queue={self.queue!r} is not the name of a queue")
         if self.priority is not None and (not _is_int(self.priority) or not 0 <= self.priority <= _LOWEST_PRIORITY):

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
+from workflows import location
+from workflows.errors import DefinitionError
 from workflows.states import StepStatus
+from workflows.symbols import Part, Symbol, is_symbol, part_of
+from workflows.templates import OutcomePart, ResultPart
 
 T = TypeVar("T")
 
@@ -54,6 +58,38 @@ class Outcome(Generic[T]):
     def succeeded(self) -> bool:
         """Whether there is a result."""
         return self.status is StepStatus.COMPLETED
+
+
+def outcome(result: T) -> Outcome[T]:
+    """In the body of a workflow: pass on what becomes of a step, instead of its result.
+
+    A step that is to run although another failed, as ``needs`` allows, takes that one's outcome.
+
+    Args:
+        result: What calling a step returned, whole.
+
+    Raises:
+        DefinitionError: it is something else.
+    """
+    if not is_symbol(result):
+        raise DefinitionError(
+            detail=f"outcome(…) cannot take {result!r} ({location.of_caller()}). It takes what a step returned, in the "
+            "body of a workflow."
+        )
+    part = part_of(result)
+    if not isinstance(part.template, ResultPart) or part.template.path:
+        raise DefinitionError(
+            detail=f"Workflow {part.workflow!r} cannot use outcome({part.expression}) ({location.of_caller()}): "
+            f"{part.label} is not the whole result of a step. Pass what the step returned."
+        )
+    whole = Part(
+        workflow=part.workflow,
+        reading=part.reading,
+        template=OutcomePart(node=part.template.node),
+        annotation=Outcome[part.annotation],  # type: ignore[name-defined]
+        expression=f"outcome({part.expression})",
+    )
+    return cast("Outcome[T]", Symbol(whole))
 
 
 def error_info(data: Mapping[str, Any], step: str | None) -> dict[str, Any]:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from workflows import location
+from workflows.attached import NotFillable, fill
 from workflows.errors import DefinitionError
-from workflows.graph import Node
+from workflows.graph import Needs, Node
 from workflows.literals import symbols_in, template_of
 from workflows.names import numbered
 from workflows.retry import Retry, as_seconds
 from workflows.signatures import BindingFailed
 from workflows.symbols import Part, Symbol, is_symbol, part_of
-from workflows.templates import InputPart, ResultPart, Template, sources
+from workflows.templates import InputPart, OutcomePart, ResultPart, RunError, Template, observed, sources
 from workflows.values import Codec, ValueInvalid
 from workflows.wording import sentence
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from workflows.options import NodeOptions
     from workflows.steps import Step
 
+_ATTACHED = ("needs", "on_error", "compensate")
 _current: ContextVar[Reading | None] = ContextVar("celeriac_reading", default=None)
 
 
@@ -35,6 +37,7 @@ class Reading:
         self._retry = retry
         self.nodes: list[Node] = []
         self.steps: dict[str, Step[..., Any]] = {}
+        self._uses: dict[str, tuple[Step[..., Any], NodeOptions]] = {}  # by node, of those that the body calls
         self._names: set[str] = set()
         self._numbered: Counter[str] = Counter()  # names given automatically, by step
 
@@ -73,21 +76,102 @@ class Reading:
             name: self.template_of(value, step.signature.parameters[name].codec, f"argument {name!r} of {step.name!r}")
             for name, value in bound.items()
         }
-        inputs = {name for template in arguments.values() for name in sources(template)}
+        inputs = {name for template in arguments.values() for name in (*sources(template), *observed(template))}
         after = tuple(name for name in self._nodes_of(options.after, step.name) if name not in inputs)
         name = self._name(step.name, options.name)
-        self.nodes.append(
-            Node(
-                name=name,
-                step=step.name,
-                arguments=arguments,
-                after=after,
-                queue=options.queue,
-                priority=options.priority,
-                **self._limits(options),
-            )
-        )
+        node = self._node(name, step, options, arguments, after=after, needs=_rule(options))
+        self._check_rule(node, step.name)
+        self.nodes.append(node)
+        self._uses[name] = (step, options)
+        if options.on_error is not None:
+            error = OutcomePart(node=name, path=("error",))
+            self._attach(options.on_error, f"{name}.on_error", "on_error", arguments, error=error, handles=name)
         return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
+
+    def attach_compensations(self) -> None:
+        """Add a node for each step of a saga that can be undone.
+
+        Raises:
+            DefinitionError: a compensation does not fit its step.
+        """
+        for node in list(self.nodes):
+            if node.name not in self._uses or (undo := self._uses[node.name][1].compensate) is None:
+                continue
+            result = ResultPart(node=node.name)
+            self._attach(
+                undo, f"{node.name}.compensate", "compensate", node.arguments,
+                result=result, takes_rest=True, compensates=node.name,
+            )  # fmt: skip
+
+    def attach_hook(
+        self, step: Step[..., Any], hook: str, parameters: Iterable[str], returns: Template | None
+    ) -> None:
+        """Add a node that runs once the run has ended.
+
+        Args:
+            step: What it calls.
+            hook: ``on_complete`` or ``on_failure``.
+            parameters: Those of the workflow.
+            returns: What the run returns.
+
+        Raises:
+            DefinitionError: a parameter of the step cannot be filled.
+        """
+        arguments = {name: InputPart(parameter=name) for name in parameters}
+        failed = hook == "on_failure"
+        self._attach(
+            step, hook, hook, arguments,
+            result=None if failed else returns, error=RunError() if failed else None, hook=hook,
+        )  # fmt: skip
+
+    def _attach(
+        self,
+        step: Step[..., Any],
+        name: str,
+        option: str,
+        arguments: Mapping[str, Template],
+        *,
+        result: Template | None = None,
+        takes_rest: bool = False,
+        error: Template | None = None,
+        **role: str,
+    ) -> None:
+        self._admit(step)
+        if any(getattr(step.use, key) is not None for key in _ATTACHED):
+            raise self._error(
+                f"cannot use {option}={step.name}", "a step that handles, undoes or follows up cannot have "
+                f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
+            )  # fmt: skip
+        try:
+            filled = fill(step, arguments, result=result, takes_rest=takes_rest, error=error)
+        except NotFillable as problem:
+            raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
+        self.nodes.append(self._node(self._name(name, None), step, step.use, filled, **role))
+
+    def _node(
+        self, name: str, step: Step[..., Any], options: NodeOptions, arguments: Mapping[str, Template], **more: Any
+    ) -> Node:
+        return Node(
+            name=name,
+            step=step.name,
+            arguments=arguments,
+            queue=options.queue,
+            priority=options.priority,
+            **self._limits(options),
+            **more,
+        )
+
+    def _check_rule(self, node: Node, step: str) -> None:
+        if node.needs is None:
+            return
+        if not node.parents:
+            raise self._error(f"cannot use needs={node.needs.value!r} of {step!r}", "there is no step before it")
+        if node.inputs:
+            raise self._error(
+                f"cannot use needs={node.needs.value!r} of {step!r}",
+                f"it may run without a result of {node.inputs[0]!r}; pass outcome(…) of what that returned, or put it in "
+                "after=[…]",
+            )
 
     def template_of(self, value: Any, codec: Codec, what: str) -> Template:
         """Return the template for a value that the body passes on.
@@ -169,3 +253,8 @@ class Reading:
         return DefinitionError(
             detail=f"Workflow {self.workflow!r} {problem} ({location.of_caller()}): {sentence(reason)}"
         )
+
+
+def _rule(options: NodeOptions) -> Needs | None:
+    rule = None if options.needs is None else Needs(options.needs)
+    return None if rule is Needs.ALL_SUCCEEDED else rule

@@ -7,7 +7,19 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Concatenate, Generic, Never, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    Never,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from workflows import location
 from workflows.context import StepContext
@@ -21,6 +33,7 @@ from workflows.signatures import read_signature
 from workflows.symbols import is_symbol, part_of
 from workflows.values import ValueInvalid
 
+Rule: TypeAlias = Literal["all_succeeded", "all_done", "any_succeeded", "none_failed", "one_failed"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -38,6 +51,7 @@ class Step(Generic[P, R]):
         signature: Its parameters and its result, without the context.
         is_async: Whether the function is a coroutine function.
         defaults: Options of uses that have none of their own.
+        use: What a use without options has.
     """
 
     def __init__(self, function: Callable[..., Any], *, name: str | None, options: StepOptions) -> None:
@@ -48,7 +62,7 @@ class Step(Generic[P, R]):
         self.signature = read_signature(function, f"step {self.name!r}")
         self.is_async = inspect.iscoroutinefunction(function)
         self.defaults = options
-        self._use = NodeOptions(**_given(options))
+        self.use = NodeOptions(**_given(options))
         self._decoders = {p.name: p.codec.decode for p in self.signature.parameters.values()}
         self._encode = self.signature.result.encode
 
@@ -62,7 +76,7 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Add a node in the body of a workflow; run the function anywhere else."""
-        return cast("R", _use(self, args, kwargs, self._use))
+        return cast("R", _use(self, args, kwargs, self.use))
 
     def options(
         self,
@@ -76,6 +90,9 @@ class Step(Generic[P, R]):
         timeout: float | timedelta | None = None,
         total_timeout: float | timedelta | None = None,
         heartbeat_timeout: float | timedelta | None = None,
+        needs: Rule | None = None,
+        on_error: Callable[..., Any] | None = None,
+        compensate: Callable[..., Any] | None = None,
         **unknown: Never,
     ) -> StepUse[P, R]:
         """Return this step with options for some of its uses. Outside of a workflow they change nothing.
@@ -90,6 +107,11 @@ class Step(Generic[P, R]):
             timeout: Of one attempt, in seconds or as a timedelta.
             total_timeout: Of all attempts together, and the waits between them.
             heartbeat_timeout: Between two calls of ``StepContext.heartbeat``.
+            needs: What it needs of the steps before it, in order to run; by default that all succeed.
+            on_error: A step or function that is called if this one fails, with the error as a parameter annotated
+                ``ErrorInfo``, and with this one's arguments by name. What it returns takes the place of the result.
+            compensate: A step or function that undoes what this one did, when a saga fails or is cancelled; called with
+                this one's arguments by name, and its result as ``result``.
             unknown: None; there to tell which option was meant.
 
         Raises:
@@ -109,6 +131,9 @@ class Step(Generic[P, R]):
                 timeout=timeout,
                 total_timeout=total_timeout,
                 heartbeat_timeout=heartbeat_timeout,
+                needs=needs,
+                on_error=_made_step(on_error),
+                compensate=_made_step(compensate),
             )
             chosen = NodeOptions(name=name, after=after, **{**_given(self.defaults), **_given(own)})
         except ValueError as error:
@@ -212,6 +237,9 @@ def step(
     timeout: float | timedelta | None = None,
     total_timeout: float | timedelta | None = None,
     heartbeat_timeout: float | timedelta | None = None,
+    needs: Rule | None = None,
+    on_error: Callable[..., Any] | None = None,
+    compensate: Callable[..., Any] | None = None,
 ) -> StepDecorator: ...
 def step(function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a function a step of workflows; ``@step`` and ``@step(queue=…)`` both work.
@@ -232,7 +260,8 @@ def step(function: Callable[..., Any] | None = None, /, *, name: str | None = No
         subject = f"step {function.__name__ if name is None else name!r}"
         refuse_unknown(options.keys() - known, ("name", *known), subject)
         try:
-            defaults = StepOptions(**options)
+            made = {key: _made_step(options.get(key)) for key in ("on_error", "compensate")}
+            defaults = StepOptions(**{**options, **made})
         except ValueError as error:
             where = location.of_function(function)
             raise DefinitionError(detail=f"Bad option for {subject} ({where}): {error}.") from None
@@ -240,6 +269,23 @@ def step(function: Callable[..., Any] | None = None, /, *, name: str | None = No
 
     known = {f.name for f in fields(StepOptions)}
     return decorate if function is None else decorate(function)
+
+
+@functools.cache
+def as_step(function: Callable[..., Any]) -> Step[..., Any]:
+    """Return the step that a function is made, the same one each time; a step is one already.
+
+    Raises:
+        DefinitionError: the function cannot be a step.
+    """
+    if isinstance(function, Step):
+        return function
+    check_function(function, "step")
+    return Step(function, name=None, options=StepOptions())
+
+
+def _made_step(function: Any) -> Any:
+    return as_step(function) if callable(function) else function
 
 
 def _given(options: StepOptions) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeGuard
 
 from workflows import location, shapes
 from workflows.errors import DefinitionError
 from workflows.shapes import NotData, Piece
-from workflows.templates import InputPart, Path, ResultPart
+from workflows.templates import InputPart, OutcomePart, ResultPart
 from workflows.wording import sentence
 
 
@@ -19,30 +19,23 @@ class Part:
 
     workflow: str
     reading: object  # the reading of a workflow's body that it belongs to, by identity
-    template: InputPart | ResultPart
+    template: InputPart | ResultPart | OutcomePart
     annotation: Any  # of the value, as far as it is known
     expression: str  # as written in the body: 'charge.amount', with the node's name for its call
 
     @property
     def label(self) -> str:
         """How messages call it."""
+        if isinstance(self.template, OutcomePart):
+            return f"{self.expression!r}"
         kind = "the input" if isinstance(self.template, InputPart) else "the result"
         return f"{kind} {self.expression!r}"
 
     def at(self, piece: Piece, suffix: str) -> Part:
         """Return a part of this part."""
-        path: Path = (*self.template.path, *piece.path)
-        template: InputPart | ResultPart
-        if isinstance(self.template, InputPart):
-            template = InputPart(parameter=self.template.parameter, path=path)
-        else:
-            template = ResultPart(node=self.template.node, path=path)
-        return Part(
-            workflow=self.workflow,
-            reading=self.reading,
-            template=template,
-            annotation=piece.annotation,
-            expression=self.expression + suffix,
+        template = replace(self.template, path=(*self.template.path, *piece.path))
+        return replace(
+            self, template=template, annotation=piece.annotation, expression=self.expression + suffix
         )
 
 

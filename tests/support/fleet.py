@@ -14,6 +14,7 @@ from workflows.client import Client
 from workflows.settings import Settings
 
 FLOWS = "tests.support.flows_chaos"
+SAGAS = "tests.support.flows_sagas"
 
 
 @pytest.fixture
@@ -57,6 +58,12 @@ def make_client() -> Iterator[Callable[[Settings], Client]]:
 def flows(settings: Settings, effects: Effects) -> Settings:
     """Settings for the workflows of ``tests.support.flows_chaos`` on the shared servers."""
     return settings.model_copy(update={"imports": (FLOWS,)})
+
+
+@pytest.fixture
+def saga_flows(settings: Settings, effects: Effects) -> Settings:
+    """Settings for the workflows of ``tests.support.flows_sagas`` on the shared servers."""
+    return settings.model_copy(update={"imports": (SAGAS,)})
 
 
 @pytest.fixture
