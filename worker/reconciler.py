@@ -58,9 +58,7 @@ class Reconciled:
     recounted: int = 0  # pending steps whose count of parents was wrong
 
     def __bool__(self) -> bool:
-        return any(
-            (self.lost, self.timed_out, self.retried, self.undone, self.redispatched, self.recounted)
-        )
+        return any((self.lost, self.timed_out, self.retried, self.undone, self.redispatched, self.recounted))
 
 
 class Reconciler:

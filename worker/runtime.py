@@ -86,9 +86,7 @@ class Process:
         self.attempts = AttemptStore(self.database)
         self.settlements = SettlementStore(self.database)
         self.aftermath = Aftermath(self.settlements, self.publisher, self.wakeups)
-        self.overdue = Overdue(
-            attempts=self.attempts, runs=self.runs, aftermath=self.aftermath, retry=settings.retry
-        )
+        self.overdue = Overdue(attempts=self.attempts, runs=self.runs, aftermath=self.aftermath, retry=settings.retry)
         self.delivery = Delivery(
             attempts=self.attempts,
             database=self.database,

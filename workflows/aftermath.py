@@ -11,7 +11,8 @@ from uuid import UUID
 from workflows.compiler import line
 from workflows.graph import Graph
 from workflows.history.attempts import Failure
-from workflows.history.settling import Settled, SettlementStore
+from workflows.history.changes import Settled
+from workflows.history.settling import SettlementStore
 from workflows.publisher import Publisher
 from workflows.states import RunStatus
 from workflows.wakeup import Wakeups

@@ -1,5 +1,6 @@
 """Nodes that the body of a workflow does not call: error handlers, compensations and hooks. Their parameters are
-filled by name."""
+filled by name.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +55,6 @@ def fill(
         filled[left.pop()] = result
     if left:
         there = [*offered, *(["one annotated ErrorInfo"] if error is not None else [])]
-        raise NotFillable(
-            f"nothing fills its parameter {left[0]!r}. Parameters are filled by name; there are: {', '.join(there) or 'none'}"
-        )
+        known = ", ".join(there) or "none"
+        raise NotFillable(f"nothing fills its parameter {left[0]!r}. Parameters are filled by name; there are: {known}")
     return filled

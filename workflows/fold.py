@@ -184,12 +184,20 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
         return
     if event.type is EventType.STEP_STARTED:
         _expect_step(step.status is StepStatus.READY, event, position, run, graph)
-        _expect_attempt(step.attempt + 1, event, position, graph)
+        if event.attempt != step.attempt + 1:
+            name = graph.nodes[position].name
+            raise IllegalEvent(
+                f"{event.type} (sequence {event.sequence}) on attempt {event.attempt} after {step.attempt} of {name!r}"
+            )
         step.status, step.attempt = StepStatus.RUNNING, step.attempt + 1
         if run.status is RunStatus.PENDING:
             run.status = RunStatus.RUNNING
         return
-    _expect_attempt(step.attempt, event, position, graph)
+    if event.attempt != step.attempt:
+        raise IllegalEvent(
+            f"{event.type} (sequence {event.sequence}) on attempt {event.attempt} of {graph.nodes[position].name!r}, "
+            f"superseded by {step.attempt}"
+        )
     if event.type is EventType.STEP_FAILED and step.status is StepStatus.READY and step.lost:
         # Too many attempts were lost: the loss comes first, the failure in the same instant.
         _end_step(run, event, position, StepStatus.FAILED, graph)
@@ -243,11 +251,3 @@ def _expect_step(condition: bool, event: Event, position: int, run: RunState, gr
     if not condition:
         name, status = graph.nodes[position].name, run.steps[position].status
         raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on step {name!r}, which is {status}")
-
-
-def _expect_attempt(expected: int, event: Event, position: int, graph: Graph) -> None:
-    if event.attempt != expected:
-        raise IllegalEvent(
-            f"{event.type} (sequence {event.sequence}) on attempt {event.attempt} of {graph.nodes[position].name!r}, "
-            f"where it can only be {expected}"
-        )

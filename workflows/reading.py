@@ -84,8 +84,8 @@ class Reading:
         self.nodes.append(node)
         self._uses[name] = (step, options)
         if options.on_error is not None:
-            error = OutcomePart(node=name, path=("error",))
-            self._attach(options.on_error, f"{name}.on_error", "on_error", arguments, error=error, handles=name)
+            failure = OutcomePart(node=name, path=("error",))
+            self._attach(options.on_error, f"{name}.on_error", "on_error", arguments, error=failure, handles=name)
         return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
 
     def attach_compensations(self) -> None:
@@ -103,9 +103,7 @@ class Reading:
                 result=result, takes_rest=True, compensates=node.name,
             )  # fmt: skip
 
-    def attach_hook(
-        self, step: Step[..., Any], hook: str, parameters: Iterable[str], returns: Template | None
-    ) -> None:
+    def attach_hook(self, step: Step[..., Any], hook: str, parameters: Iterable[str], returns: Template | None) -> None:
         """Add a node that runs once the run has ended.
 
         Args:
@@ -169,8 +167,7 @@ class Reading:
         if node.inputs:
             raise self._error(
                 f"cannot use needs={node.needs.value!r} of {step!r}",
-                f"it may run without a result of {node.inputs[0]!r}; pass outcome(…) of what that returned, or put it in "
-                "after=[…]",
+                f"it may run without a result of {node.inputs[0]!r}; pass outcome(…) of that, or put it in after=[…]",
             )
 
     def template_of(self, value: Any, codec: Codec, what: str) -> Template:

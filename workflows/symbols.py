@@ -34,9 +34,7 @@ class Part:
     def at(self, piece: Piece, suffix: str) -> Part:
         """Return a part of this part."""
         template = replace(self.template, path=(*self.template.path, *piece.path))
-        return replace(
-            self, template=template, annotation=piece.annotation, expression=self.expression + suffix
-        )
+        return replace(self, template=template, annotation=piece.annotation, expression=self.expression + suffix)
 
 
 class Symbol:

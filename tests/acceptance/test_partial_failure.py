@@ -1,4 +1,4 @@
-"""Joins by rule, error handlers, sagas and hooks, with real workers: what each step is called with, and what comes out."""
+"""Joins by rule, error handlers, sagas and hooks, with real workers: what steps are called with, and what comes out."""
 
 import json
 

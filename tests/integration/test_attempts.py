@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -176,6 +177,15 @@ def test_chord_part_that_returns_twice_does_not_break_the_count(store):
     store.do(run_id, "b", "join")
 
 
+def with_dependents_shuffled(graph: Graph, random: Random) -> Graph:
+    """The same graph, except that it names the steps after a step in another order."""
+    shuffled = replace(graph)
+    dependents = tuple(tuple(random.sample(after, len(after))) for after in graph.dependents)
+    vars(shuffled)["dependents"] = dependents  # what the cached property keeps
+    assert shuffled.dependents == dependents
+    return shuffled
+
+
 def test_completions_that_wait_for_the_same_steps_in_any_order_do_not_deadlock(store, caplog):
     width = 6
     parents = {f"p{i}": [] for i in range(width)} | {f"c{i}": [f"p{j}" for j in range(width)] for i in range(width)}
@@ -185,13 +195,8 @@ def test_completions_that_wait_for_the_same_steps_in_any_order_do_not_deadlock(s
         calls = []
         for i in range(width):
             attempt = store.take(run_id, f"p{i}")
-            dependents = list(graph.dependents[attempt.position])
-            Random(round_ * width + i).shuffle(dependents)
-            calls.append(
-                lambda attempt=attempt, dependents=dependents: store.attempts.complete(
-                    attempt, "null", dependents=dependents, is_sink=False
-                )
-            )
+            shuffled = with_dependents_shuffled(graph, Random(round_ * width + i))
+            calls.append(lambda attempt=attempt, graph=shuffled: store.attempts.complete(attempt, "null", graph))
         completions = store.at_once(calls)
         assert sorted(len(completion.ready) for completion in completions) == [0] * (width - 1) + [width]
     assert caplog.messages == []  # a deadlock would be waited through, with a warning
@@ -371,7 +376,7 @@ def test_claims_completions_and_failures_of_one_run_at_once_end_in_a_consistent_
 def test_any_text_may_be_in_an_error(store, text):
     run_id = store.start(chain_of(1))
     described = describe_error(ValueError(text))
-    store.attempts.fail(store.take(run_id, "s0"), described)
+    store.attempts.fail(store.take(run_id, "s0"), described, store.graph(run_id))
     error = store.reader.run(run_id).error
     assert (error.message, error.traceback) == (described["message"], described["traceback"])
 

@@ -60,7 +60,9 @@ def apply(control: ControlStore, action: Action, *runs: UUID) -> set[UUID]:
         return control.pause(runs)
     if action is Action.RESUME:
         return control.resume(runs)
-    return control.end(runs, RunStatus(action.value), "by hand")
+    if action is Action.CANCEL:
+        return control.cancel(runs, "by hand")
+    return control.terminate(runs, "by hand")
 
 
 def ended_run(store: Store, how: str) -> UUID:
@@ -70,7 +72,7 @@ def ended_run(store: Store, how: str) -> UUID:
     elif how == "failed":
         store.fail(store.take(run_id, "s0"))
     else:
-        ControlStore(store.database).end([run_id], RunStatus(how), None)
+        apply(ControlStore(store.database), Action(how), run_id)
     return run_id
 
 
@@ -245,7 +247,7 @@ def test_a_step_of_a_run_that_was_ended_is_told_so_at_its_next_heartbeat(store, 
 def test_the_last_step_of_a_cancelled_run_does_not_complete_it(store, control):
     run_id = store.start(chain_of(1))
     attempt = store.take(run_id, "s0")
-    control.end([run_id], RunStatus.CANCELLED, "changed my mind")
+    control.cancel([run_id], "changed my mind")
     assert store.complete(attempt) is not None
     assert store.runs.status(run_id) == "cancelled"
     view = store.reader.run(run_id)
@@ -256,7 +258,7 @@ def test_the_attempts_of_terminated_runs_are_found_by_their_leases(store, contro
     run_id, other = store.start(chain_of(1)), store.start(chain_of(1))
     attempt = store.take(run_id, "s0")
     store.take(other, "s0", lease="process:celery@here:9:0")
-    control.end([run_id], RunStatus.TERMINATED, None)
+    control.terminate([run_id], None)
     assert store.reconciling.terminated([attempt.lease, "process:celery@here:9:0"]) == {attempt.lease}
     store.complete(attempt)
     assert store.reconciling.terminated([attempt.lease]) == set()

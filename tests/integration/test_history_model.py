@@ -72,6 +72,7 @@ class ModelRun:
         return self._end()
 
     def lose(self) -> list[int]:
+        """End what dead workers hold; return what is ready again."""
         lost = [i for i, step in enumerate(self.steps) if step.status == "running" and step.lease == DEAD]
         for position in lost:
             step, limit = self.steps[position], self.graph.nodes[position].max_attempts
@@ -80,7 +81,7 @@ class ModelRun:
             step.status = "failed" if gives_up else "ready"
             if gives_up:
                 self._end()
-        return lost
+        return [position for position in lost if self.steps[position].status == "ready"]
 
     def _end(self) -> bool:
         ends = self.status in GOES_ON

@@ -93,9 +93,7 @@ def test_a_step_whose_lease_expired_is_ready_again_and_says_so(store):
     store.take(run_id, "s0")
     store.leases.expire([ALIVE])
     [lost] = store.lose()
-    assert (lost.run_id, lost.name, lost.attempt, lost.lease, lost.failed, lost.goes_on) == (
-        run_id, "s0", 1, ALIVE, False, True,
-    )  # fmt: skip
+    assert (lost.run_id, lost.name, lost.attempt, lost.lease, lost.goes_on) == (run_id, "s0", 1, ALIVE, True)
     assert store.history(run_id) == ["RunStarted", "StepStarted s0 1", "StepLost s0 1"]
     assert store.statuses(run_id) == {"s0": "ready"}
     assert store.take(run_id, "s0").attempt == 2
@@ -112,19 +110,19 @@ def test_a_step_that_kills_its_worker_every_time_fails_with_that_reason(store):
     run_id = store.start(chain_of(2))
     for attempt in (1, 2, 3):
         assert store.take(run_id, "s0", lease=DEAD).attempt == attempt
-        [lost] = store.lose(max_lost=3)
-        assert lost.failed == (attempt == 3)
+        lost = store.lose(max_lost=3)
+        assert [found.attempt for found in lost] == ([attempt] if attempt < 3 else [])
+        assert store.statuses(run_id)["s0"] == ("ready" if attempt < 3 else "failed")
     view = store.reader.run(run_id)
     assert (view.status, view.error.type, view.error.step) == ("failed", "WorkerLost", "s0")
-    assert view.error.message == "The worker that ran attempt 3 of step 's0' was lost (3 of at most 3)."
+    assert view.error.message == "The worker that ran attempt 3 of step 's0' was lost (3 of 3 allowed)."
     assert store.history(run_id)[-3:] == ["StepLost s0 3", "StepFailed s0 3", "RunFailed"]
 
 
 def test_a_step_that_may_be_tried_once_fails_when_its_first_attempt_is_lost(store):
     run_id = store.start(chain_of(1, max_attempts=1))
     store.take(run_id, "s0", lease=DEAD)
-    [lost] = store.lose(max_lost=3)
-    assert lost.failed
+    assert store.lose(max_lost=3) == []
     assert store.statuses(run_id) == {"s0": "failed"}
 
 
@@ -132,7 +130,12 @@ def test_steps_of_one_run_that_give_up_together_fail_it_once(store):
     run_id = store.start(graph_of({name: [] for name in "abc"}, max_attempts=1))
     for name in "abc":
         store.take(run_id, name, lease=DEAD)
-    assert len(store.lose()) == 3
+    store.at_once([store.lose] * 4)
+    assert store.statuses(run_id) == {"a": "failed", "b": "failed", "c": "failed"}
+    assert sorted(event for event in store.history(run_id) if event.startswith(("StepLost", "StepFailed"))) == [
+        *("StepFailed a 1", "StepFailed b 1", "StepFailed c 1"),
+        *("StepLost a 1", "StepLost b 1", "StepLost c 1"),
+    ]
     assert store.history(run_id).count("RunFailed") == 1
     assert store.reader.run(run_id).error.type == "WorkerLost"
 
@@ -142,7 +145,8 @@ def test_a_step_that_is_lost_after_its_run_failed_does_not_go_on(store):
     failing, sibling = store.take(run_id, "a"), store.take(run_id, "b", lease=DEAD)
     store.fail(failing)
     [lost] = store.lose()
-    assert (lost.goes_on, lost.failed) == (False, False)
+    assert not lost.goes_on
+    assert store.statuses(run_id)["b"] == "ready"
     assert store.claim(run_id, "b") is None
     assert store.complete(sibling) is None
 
@@ -172,6 +176,25 @@ def test_an_attempt_that_completes_while_it_is_lost_is_one_or_the_other(store):
         attempt = store.take(run_id, "s0", lease=DEAD)
         completion, lost = store.at_once([lambda a=attempt: store.complete(a), store.lose])
         assert (completion is None) == (len(lost) == 1)
+
+
+def test_a_last_attempt_that_completes_while_it_is_lost_is_one_or_the_other(store):
+    for _ in range(10):
+        run_id = store.start(chain_of(1, max_attempts=1))
+        attempt = store.take(run_id, "s0", lease=DEAD)
+        completion, _ = store.at_once([lambda a=attempt: store.complete(a), store.lose])
+        assert store.statuses(run_id) == {"s0": "failed" if completion is None else "completed"}
+        assert store.runs.status(run_id) == store.statuses(run_id)["s0"]
+
+
+def test_a_last_attempt_whose_worker_turns_out_to_live_is_not_lost(store):
+    run_id = store.start(chain_of(1, max_attempts=1))
+    attempt, error = store.take(run_id, "s0", lease=DEAD), {"type": "WorkerLost", "message": "It was lost."}
+    [exhausted] = store.reconciling.exhausted(lease=timedelta(0), max_lost=3, batch=10)
+    assert (exhausted.attempt, exhausted.lost) == (attempt, 1)
+    store.leases.renew([DEAD], worker=WORKER, lease=MINUTE)
+    assert store.attempts.lose(attempt, error, store.graph(run_id)) is None
+    assert store.statuses(run_id) == {"s0": "running"}
 
 
 def test_no_more_than_a_batch_is_lost_at_once(store):

@@ -67,7 +67,9 @@ def run_to_its_end(store: Store, graph: Graph, failing: set[int], data: st.DataO
 
 def any_run(test):
     return settings(
-        max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+        max_examples=120,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )(given(data=st.data(), graph=graphs_with_rules())(test))
 
 

@@ -17,12 +17,13 @@ from tests.support.store import ALIVE, DEAD, WORKER, Store
 from worker.overdue import Overdue
 from worker.queues import queues_of
 from worker.reconciler import BLIND_WAIT, SETTLE, STALLED_EVERY_SECONDS, Reconciled, Reconciler
+from workflows.aftermath import Aftermath
 from workflows.errors import DatabaseUnavailable
 from workflows.graph import Graph
 from workflows.history.database import Database
 from workflows.history.reconciling import ReconcilerStore
-from workflows.ids import task_id
 from workflows.history.settling import SettlementStore
+from workflows.ids import task_id
 from workflows.publisher import Publisher, publishing_app
 from workflows.settings import Settings
 from workflows.wakeup import Wakeups
@@ -43,9 +44,7 @@ class Fleet:
         self.publisher = Publisher(app)
         self.settlements = SettlementStore(store.database)
         self.aftermath = Aftermath(self.settlements, self.publisher, Wakeups(None))
-        self.overdue = Overdue(
-            attempts=store.attempts, runs=store.runs, aftermath=self.aftermath, retry=settings.retry
-        )
+        self.overdue = Overdue(attempts=store.attempts, runs=store.runs, aftermath=self.aftermath, retry=settings.retry)
         self.reconciler = self.make_reconciler()
 
     def make_reconciler(self, *, blind: bool = False, **settings: float) -> Reconciler:
@@ -461,7 +460,9 @@ def test_a_pass_without_a_database_is_an_error_and_the_next_begins_anew(fleet):
         publisher=fleet.publisher,
         queues=None,
         overdue=fleet.overdue,
-        wakeups=Wakeups(None),
+        attempts=fleet.store.attempts,
+        settlements=fleet.settlements,
+        aftermath=fleet.aftermath,
         settings=fleet.settings,
     )
     for _ in range(2):

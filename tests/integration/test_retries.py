@@ -14,8 +14,8 @@ from tests.support.store import ALIVE, ERROR, Store
 from worker.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
 from workflows.history.attempts import UNLIMITED, Attempt, Limits
 from workflows.history.control import ControlStore
+from workflows.history.settling import SettlementStore
 from workflows.publisher import publishing_app
-from workflows.states import RunStatus
 
 __all__ = ["proxy"]  # a fixture
 
@@ -67,7 +67,7 @@ def test_a_failure_with_a_retry_makes_the_step_wait_and_leaves_the_run_going(sto
 def test_a_failure_for_good_names_no_retry(store):
     run_id = store.start(chain_of(1))
     store.fail(claim(store, run_id))
-    assert failure_event(store, run_id).data["retry_at"] is None
+    assert "retry_at" not in failure_event(store, run_id).data
 
 
 def test_a_step_that_waits_cannot_be_claimed_completed_or_failed(store):
@@ -86,7 +86,7 @@ def test_every_attempt_is_in_the_history_with_its_error(store):
     run_id = store.start(chain_of(1))
     for number in range(1, 4):
         error = {"type": "ValueError", "message": f"try {number}"}
-        store.attempts.fail(claim(store, run_id), error, SOON if number < 3 else None)
+        store.attempts.fail(claim(store, run_id), error, store.graph(run_id), SOON if number < 3 else None)
         assert fire(store) == (1 if number < 3 else 0)
     assert store.history(run_id) == [
         "RunStarted",
@@ -169,11 +169,11 @@ def test_the_waits_of_a_paused_run_are_fired_when_it_goes_on(store, control):
     assert fire(store) == 1
 
 
-@pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.TERMINATED])
-def test_the_waits_of_a_run_that_has_ended_are_put_out_of_the_way_and_can_still_be_read(store, control, status):
+@pytest.mark.parametrize("end", [ControlStore.cancel, ControlStore.terminate])
+def test_the_waits_of_a_run_that_has_ended_are_put_out_of_the_way_and_can_still_be_read(store, control, end):
     run_id = store.start(chain_of(2))
     store.fail(claim(store, run_id), SOON)
-    control.end([run_id], status, None)
+    assert end(control, [run_id], None) == {run_id}
     assert fire(store) == 0
     assert store.statuses(run_id) == {"s0": "retrying", "s1": "pending"}
     parked = "SELECT count(*) AS n FROM workflow_tasks WHERE status = 'retrying' AND due_at <= now()"
@@ -182,12 +182,12 @@ def test_the_waits_of_a_run_that_has_ended_are_put_out_of_the_way_and_can_still_
     assert store.reader.run(run_id).steps[0].due_at is None
 
 
-def test_a_retried_run_takes_up_its_waits_at_once(store, control):
+def test_a_retried_run_takes_up_its_waits_at_once(store):
     run_id = store.start(graph_of({"a": [], "b": []}))
     store.fail(claim(store, run_id, "a"), SOON)
     store.fail(claim(store, run_id, "b"))
     assert fire(store) == 0
-    assert control.retry(run_id, 60)
+    assert SettlementStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
     assert store.statuses(run_id) == {"a": "retrying", "b": "ready"}
     assert fire(store) == 1
     store.do(run_id, "a", "b")
@@ -197,7 +197,7 @@ def test_a_retried_run_takes_up_its_waits_at_once(store, control):
 def test_a_failure_that_is_to_be_retried_after_its_run_ended_does_not_end_it_again(store, control):
     run_id = store.start(chain_of(1))
     attempt = claim(store, run_id)
-    control.end([run_id], RunStatus.CANCELLED, None)
+    control.cancel([run_id], None)
     assert store.fail(attempt, SOON) is False
     assert fire(store) == 0
     assert store.runs.status(run_id) == "cancelled"
@@ -242,8 +242,7 @@ def test_what_a_completion_claims_has_its_limits_too(store):
     attempt = claim(store, run_id)
     following = store.next(attempt, "s1")
     object.__setattr__(following, "limits", Limits(timeout=300, total=100, heartbeat=20))
-    graph = store.graph(run_id)
-    store.attempts.complete(attempt, "1", dependents=graph.dependents[0], is_sink=False, next_step=following)
+    store.attempts.complete(attempt, "1", store.graph(run_id), next_step=following)
     task = store.task(run_id, "s1")
     assert round((task.deadline_at - task.started_at).total_seconds()) == 100
     assert round((task.timeout_at - task.started_at).total_seconds()) == 20
@@ -294,10 +293,10 @@ def test_a_superseded_attempt_is_told_to_stop_and_leaves_no_details(store):
 @pytest.mark.parametrize("what", ["request", "answer"])
 def test_a_wait_whose_connection_breaks_is_recorded_once_and_known(store, proxy, what):
     run_id = store.start(chain_of(1))
-    attempt = claim(store, run_id)
+    attempt, graph = claim(store, run_id), store.graph(run_id)
     with through(store, proxy):
         proxy.lose_next(what)
-        failure = store.attempts.fail(attempt, ERROR, LATER)
+        failure = store.attempts.fail(attempt, ERROR, graph, LATER)
         assert proxy.has_lost
     assert failure is not None
     assert failure.retry_at == store.task(run_id, "s0").due_at

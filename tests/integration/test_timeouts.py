@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -14,9 +15,9 @@ from worker.reconciler import Reconciled
 from workflows import Retry
 from workflows.history.attempts import Limits
 from workflows.history.control import ControlStore
+from workflows.history.settling import SettlementStore
 from workflows.publisher import publishing_app
 from workflows.states import RunStatus
-from workflows.wakeup import Wakeups
 
 NO_GRACE = timedelta(0)
 A_MINUTE = Limits(timeout=60)
@@ -127,6 +128,13 @@ def test_the_reconciler_ends_attempts_that_no_worker_stopped(fleet):
 # --- runs
 
 
+def time_out_runs(store: Store) -> list[UUID]:
+    """Fail runs that take too long, as the reconciler does; return those that this failed."""
+    settlements = SettlementStore(store.database)
+    late = store.reconciling.late_runs(100)
+    return [run_id for run_id, definition in late if settlements.time_out(run_id, store.runs.graph(definition))]
+
+
 def expire(store: Store, run_id) -> None:
     assert store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=run_id)
 
@@ -138,10 +146,10 @@ def test_a_run_that_took_too_long_fails_in_whatever_state_it_is(store, state):
         store.do(run_id, "a")
     if state == "paused":
         ControlStore(store.database).pause([run_id])
-    assert store.reconciling.time_out_runs(10) == []
+    assert time_out_runs(store) == []
     expire(store, run_id)
-    assert store.reconciling.time_out_runs(10) == [run_id]
-    assert store.reconciling.time_out_runs(10) == []
+    assert time_out_runs(store) == [run_id]
+    assert time_out_runs(store) == []
     view = store.reader.run(run_id)
     assert (view.status, view.error.type, view.error.step) == ("failed", "RunTimedOut", None)
     assert view.error.message == "The run did not end within its time."
@@ -153,7 +161,7 @@ def test_a_step_that_runs_when_its_run_times_out_may_finish(store):
     run_id = store.start(chain_of(2), timeout=60)
     attempt = store.take(run_id, "s0")
     expire(store, run_id)
-    store.reconciling.time_out_runs(10)
+    time_out_runs(store)
     assert not store.complete(attempt).goes_on
     assert store.statuses(run_id) == {"s0": "completed", "s1": "ready"}
     assert store.runs.status(run_id) is RunStatus.FAILED
@@ -163,7 +171,7 @@ def test_a_run_that_has_ended_does_not_time_out(store):
     run_id = store.start(chain_of(1), timeout=60)
     store.do(run_id, "s0")
     expire(store, run_id)
-    assert store.reconciling.time_out_runs(10) == []
+    assert time_out_runs(store) == []
     assert store.runs.status(run_id) == "completed"
 
 
@@ -171,7 +179,7 @@ def test_reconcilers_at_once_time_a_run_out_once(store):
     runs = [store.start(chain_of(1), timeout=60) for _ in range(10)]
     for run_id in runs:
         expire(store, run_id)
-    found = store.at_once([lambda: store.reconciling.time_out_runs(100)] * 4)
+    found = store.at_once([lambda: time_out_runs(store)] * 4)
     assert sorted(run_id for part in found for run_id in part) == sorted(runs)
 
 
@@ -186,5 +194,5 @@ def test_a_run_that_is_retried_has_its_whole_time_again(store):
     run_id = store.start(chain_of(1), timeout=60)
     store.fail(store.take(run_id, "s0"))
     expire(store, run_id)
-    assert ControlStore(store.database).retry(run_id, 60)
-    assert store.reconciling.time_out_runs(10) == []
+    assert SettlementStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
+    assert time_out_runs(store) == []

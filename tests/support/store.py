@@ -10,6 +10,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from workflows.audit import Audit, Discrepancy
+from workflows.errors import WorkerLost
 from workflows.graph import Graph
 from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Next
 from workflows.history.database import Database
@@ -104,7 +105,9 @@ class Store:
         limits = {"lease": timedelta(seconds=lease_seconds), "max_lost": max_lost, "batch": batch}
         lost = self.reconciling.lose_attempts(**limits)
         for exhausted in self.reconciling.exhausted(**limits):
-            self.attempts.lose(exhausted.attempt, ERROR, self.graph(exhausted.attempt.run_id))
+            attempt = exhausted.attempt
+            error = WorkerLost(attempt=attempt.attempt, step=attempt.name, lost=exhausted.lost, limit=max_lost)
+            self.attempts.lose(attempt, error.to_json(), self.graph(attempt.run_id))
         return lost
 
     def at_once(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:

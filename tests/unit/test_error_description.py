@@ -8,8 +8,7 @@ from worker.invocation import EventLoop, describe_error, invoke
 from workflows import StepContext, step
 from workflows.errors import ResultInvalid
 from workflows.graph import Graph, Node
-from workflows.history.attempts import Attempt, Claim
-from workflows.ids import new_run_id
+from workflows.resolving import RunValues
 
 
 def raised(function) -> BaseException:
@@ -38,10 +37,9 @@ def refuse_at_once() -> None:
 
 
 def test_the_traceback_begins_at_the_steps_code_and_not_at_the_engines():
-    graph = Graph(workflow="w", version="1", nodes=(Node(name="refuse", step="refuse_at_once"),))
-    attempt = Attempt(run_id=new_run_id(), position=0, name="refuse", attempt=1, lease="process:test:1:0")
-    claim = Claim(attempt=attempt, run_input="{}", results={})
-    error = raised(lambda: invoke(refuse_at_once, graph, StepContext.detached("refuse"), claim, EventLoop()))
+    node = Node(name="refuse", step="refuse_at_once")
+    values = RunValues(graph=Graph(workflow="w", version="1", nodes=(node,)), run_input="{}")
+    error = raised(lambda: invoke(refuse_at_once, node, StepContext.detached("refuse"), values, EventLoop()))
     error.__traceback__ = error.__traceback__.tb_next.tb_next  # without the test's own frames, as in a worker
     assert error.__traceback__.tb_frame.f_code.co_name == "invoke"
     shown = describe_error(error)["traceback"]

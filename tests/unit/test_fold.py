@@ -171,6 +171,8 @@ def a_history(graph: Graph, random: Random) -> tuple[list[Event], RunState]:
         elif chance > 0.85:
             step.outcome = story.tell(EventType.STEP_FAILED, position, step.attempt)
             step.status = StepStatus.FAILED
+            run.remaining -= position in graph.sinks
+            run.losses += position in graph.sinks
             if not run.status.is_terminal:
                 run.status, run.outcome = RunStatus.FAILED, story.tell(EventType.RUN_FAILED)
         else:

@@ -90,7 +90,16 @@ def test_times_are_stored_as_seconds_and_those_of_the_use_win():
 def test_an_attempt_without_a_time_of_its_own_has_that_of_the_settings():
     def limits(node: Node) -> Limits:
         settings = Settings(step_timeout_seconds=11)
-        delivery = Delivery(attempts=None, database=None, publisher=None, wakeups=None, lease="", settings=settings)  # type: ignore[arg-type]
+        unused: Any = None
+        delivery = Delivery(
+            attempts=unused,
+            database=unused,
+            publisher=unused,
+            wakeups=unused,
+            aftermath=unused,
+            lease="",
+            settings=settings,
+        )
         return delivery._limits(Graph(workflow="w", version="1", nodes=(node,)), 0)
 
     assert limits(node_of(plain)) == Limits(timeout=11)

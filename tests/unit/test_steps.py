@@ -148,7 +148,7 @@ def test_options_change_one_use_and_leave_the_rest_to_the_step():
     ("options", "message"),
     [
         ({"max_attemps": 3}, "Unknown option 'max_attemps' for step 'pay'; did you mean 'max_attempts'?"),
-        ({"zzz": 3}, "Unknown option 'zzz' for step 'pay'. Options: heartbeat_timeout, max_attempts, name, priority"),
+        ({"zzz": 3}, "Unknown option 'zzz' for step 'pay'. Options: compensate, heartbeat_timeout, max_attempts, name"),
         ({"queue": ""}, "Bad option for step 'pay' (…): queue='' is not the name of a queue."),
         ({"queue": 3}, "Bad option for step 'pay' (…): queue=3 is not the name of a queue."),
         (
@@ -176,7 +176,10 @@ def test_bad_options_of_a_step_are_refused(options, message, without_place):
             {"max_attemps": 3},
             "Unknown option 'max_attemps' for a use of step 'charge' (…); did you mean 'max_attempts'?",
         ),
-        ({"z": 3}, "Unknown option 'z' for a use of step 'charge' (…). Options: after, heartbeat_timeout, max_att"),
+        (
+            {"z": 3},
+            "Unknown option 'z' for a use of step 'charge' (…). Options: after, compensate, heartbeat_timeout, max_att",
+        ),
         ({"queue": " "}, "Bad option for a use of step 'charge' (…): queue=' ' is not the name of a queue."),
         ({"name": "a b"}, "'a b' cannot name a use of a step (…). Use up to 100 ASCII letters"),
     ],

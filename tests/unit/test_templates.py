@@ -1,4 +1,7 @@
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,15 +13,39 @@ from workflows.templates import (
     InputPart,
     ListOf,
     MissingPart,
+    OutcomePart,
     ResultPart,
+    RunError,
     evaluate,
     from_json,
+    needs_run_error,
+    observed,
     sources,
     to_json,
 )
 
+
+@dataclass
+class Known:
+    """Values that are written down."""
+
+    run_input: str
+    results: Mapping[str, str]
+    outcomes: Mapping[str, Any] = field(default_factory=dict)
+
+    def result(self, node: str) -> str:
+        return self.results[node]
+
+    def outcome(self, node: str) -> Any:
+        return self.outcomes[node]
+
+    def run_error(self) -> Any:
+        return {"type": "ValueError", "message": "The run failed."}
+
+
 INPUT = json.dumps({"order": {"id": 7, "lines": [{"sku": "a"}, {"sku": "b"}]}})
 RESULTS = {"charge": '{"amount": "12.50", "parts": [1, 2]}', "ship": '"sent"'}
+VALUES = Known(INPUT, RESULTS)
 
 keys = st.text(max_size=5)
 plain = st.recursive(
@@ -31,6 +58,8 @@ leaves = (
     st.builds(Constant, value=plain)
     | st.builds(InputPart, parameter=keys, path=paths)
     | st.builds(ResultPart, node=keys, path=paths)
+    | st.builds(OutcomePart, node=keys, path=paths)
+    | st.builds(RunError, path=paths)
 )
 templates = st.recursive(
     leaves,
@@ -43,7 +72,7 @@ templates = st.recursive(
 
 
 def value_of(template):
-    return json.loads(evaluate(template, INPUT, RESULTS.__getitem__))
+    return json.loads(evaluate(template, VALUES))
 
 
 @given(templates)
@@ -64,20 +93,42 @@ def test_lists_and_dicts_keep_their_order_and_their_keys(items, pairs):
     assert list(value_of(template).items()) == list(pairs.items())
 
 
-@given(templates)
-def test_sources_are_the_results_that_evaluation_asks_for(template):
-    asked = set()
+class Asked(Known):
+    """Values that remember which were asked for."""
 
-    def result_of(node):
-        asked.add(node)
+    def __init__(self) -> None:
+        super().__init__("{}", {})
+        self.nodes: set[tuple[str, str]] = set()
+
+    def result(self, node: str) -> str:
+        self.nodes.add(("result", node))
         return "{}"
 
+    def outcome(self, node: str) -> Any:
+        self.nodes.add(("outcome", node))
+        return {}
+
+
+@given(templates)
+def test_sources_and_observed_are_what_evaluation_asks_for(template):
+    asked = Asked()
+    told = {("result", node) for node in sources(template)} | {("outcome", node) for node in observed(template)}
     try:
-        evaluate(template, "{}", result_of)
+        evaluate(template, asked)
     except MissingPart:
-        assert asked <= set(sources(template))
+        assert asked.nodes <= told
     else:
-        assert asked == set(sources(template))
+        assert asked.nodes == told
+
+
+def test_parts_of_outcomes_and_of_the_runs_error_are_found_by_path():
+    values = Known("{}", {}, {"charge": {"status": "failed", "error": {"type": "ValueError"}}})
+    assert evaluate(OutcomePart(node="charge", path=("error", "type")), values) == '"ValueError"'
+    assert evaluate(RunError(path=("message",)), values) == '"The run failed."'
+    assert needs_run_error(ListOf(items=(Constant(value=1), RunError())))
+    assert not needs_run_error(OutcomePart(node="charge"))
+    with pytest.raises(MissingPart, match="the outcome of 'charge' has no 'value'"):
+        evaluate(OutcomePart(node="charge", path=("value",)), values)
 
 
 def test_parts_of_the_input_and_of_results_are_found_by_path():
@@ -89,7 +140,7 @@ def test_parts_of_the_input_and_of_results_are_found_by_path():
 
 def test_a_whole_result_is_passed_on_as_the_very_text_that_is_stored():
     text = '{"amount": 1.50000000000000000001,\n "big": 12345678901234567890123}'
-    assert evaluate(ResultPart(node="charge"), "{}", {"charge": text}.__getitem__) == text
+    assert evaluate(ResultPart(node="charge"), Known("{}", {"charge": text})) == text
 
 
 def test_symbols_inside_lists_and_dicts_are_filled_in():

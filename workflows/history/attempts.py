@@ -198,7 +198,7 @@ class AttemptStore:
 
         def once() -> Completion | None:
             settled = self._settlements.settle(
-                attempt.run_id, attempt.position, attempt.attempt, graph, end, transaction
+                attempt.run_id, attempt.position, attempt.attempt, graph, end, transaction=transaction
             )
             if settled is None:
                 return None
@@ -274,7 +274,7 @@ class AttemptStore:
         )
 
     def _failed(self, attempt: Attempt) -> Failure | None:
-        """Return what is known of a failure whose commit got no answer; what it freed is the reconciler's to dispatch."""
+        """Return what is known of a failure whose commit got no answer; the reconciler does what follows on it."""
         row = self._outcome(attempt)
         return None if row is None else Failure(run_ended=row.due_at is None, retry_at=row.due_at)
 

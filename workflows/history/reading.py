@@ -26,7 +26,18 @@ _RUNS = sa.table(
     "workflow_runs",
     *(
         sa.column(name)
-        for name in ("id", "workflow", "version", "definition", "status", "idempotency_key", "outcome", "remaining", "losses", "compensations")
+        for name in (
+            "id",
+            "workflow",
+            "version",
+            "definition",
+            "status",
+            "idempotency_key",
+            "outcome",
+            "remaining",
+            "losses",
+            "compensations",
+        )
     ),
     sa.column("tags", JSONB),
     *(sa.column(name, sa.DateTime(timezone=True)) for name in ("created_at", "started_at", "finished_at")),
@@ -272,7 +283,13 @@ def _step_view(row: Any, graph: Graph) -> StepView:
 def _error_view(data: Mapping[str, Any] | None, step: str | None = None) -> ErrorView | None:
     if data is None:
         return None
-    return ErrorView(type=data["type"], message=data["message"], traceback=data.get("traceback"), step=step, public=data.get("public", False))
+    return ErrorView(
+        type=data["type"],
+        message=data["message"],
+        traceback=data.get("traceback"),
+        step=step,
+        public=data.get("public", False),
+    )
 
 
 def _ending_view(status: RunStatus, data: Mapping[str, Any] | None) -> ErrorView | None:

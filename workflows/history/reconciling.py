@@ -249,7 +249,9 @@ class ReconcilerStore:
         repaired = 0
         with self._database.autocommit() as connection:
             for position, parents in enumerate(graph.parents):
-                if graph.nodes[position].needs not in (None, Needs.ALL_SUCCEEDED) or graph.handlers.keys() & set(parents):
+                if graph.nodes[position].needs not in (None, Needs.ALL_SUCCEEDED) or graph.handlers.keys() & set(
+                    parents
+                ):
                     continue
                 parameters = {"run": run_id, "position": position, "parents": list(parents)}
                 repaired += len(connection.execute(statement("recount"), parameters).all())

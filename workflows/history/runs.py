@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from workflows.errors import UnknownRun
 from workflows.graph import Graph
 from workflows.history.arrays import array_of
+from workflows.history.changes import Settled
 from workflows.history.database import Database
-from workflows.history.settling import Settled, SettlementStore
+from workflows.history.settling import SettlementStore
 from workflows.history.statements import statement
 from workflows.ids import new_run_id
 from workflows.progress import fresh

@@ -48,7 +48,7 @@ CREATE TABLE workflow_runs (
     ),
     CONSTRAINT run_remaining_is_a_count CHECK (remaining >= 0 AND losses >= 0 AND compensations >= 0),
     CONSTRAINT run_compensating_has_ending CHECK (
-        status NOT IN ('compensating', 'compensation_failed') OR ending IN ('failed', 'cancelled')
+        status NOT IN ('compensating', 'compensation_failed') OR coalesce(ending IN ('failed', 'cancelled'), false)
     ),
     CONSTRAINT run_completed_has_nothing_remaining CHECK (status <> 'completed' OR remaining = 0),
     CONSTRAINT run_ended_has_outcome CHECK (

@@ -1,0 +1,443 @@
+"""Forks on the real store: new runs that start with results of others, and run the rest anew."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from tests.integration.test_partial_failure import run_to_its_end
+from tests.support.broker import Broker
+from tests.support.graphs import IRREGULAR, chain_of, graph_of, graphs_with_rules
+from tests.support.store import DEAD, Store
+from workflows import DefinitionError, step, workflow
+from workflows.catalog import Catalog
+from workflows.client import Client
+from workflows.events import EventType
+from workflows.forking import reusable
+from workflows.graph import FailurePolicy, Graph, Needs, Node
+from workflows.history.control import ControlStore
+from workflows.history.settling import Settled, SettlementStore
+from workflows.settings import Settings
+from workflows.states import RunStatus, StepStatus
+from workflows.templates import InputPart, ResultPart
+
+# `charge` may fail for all that `ship` cares: its handler then says what to go on with.
+HANDLED = Graph(
+    workflow="tested",
+    version="1",
+    nodes=(
+        Node(name="reserve", step="reserve"),
+        Node(name="charge", step="charge", after=("reserve",)),
+        Node(name="charge.on_error", step="apologise", handles="charge"),
+        Node(name="ship", step="ship", arguments={"paid": ResultPart(node="charge")}),
+    ),
+)
+
+
+@step
+def pay(amount: int) -> int:
+    return amount
+
+
+@step
+def pack(paid: int) -> int:
+    return paid
+
+
+@workflow
+def ordering(amount: int):
+    return pack(pay(amount))
+
+
+@workflow(name="ordering", version="2")
+def ordering_in_parts(amount: int, parts: int = 2):
+    paid = pay(amount)
+    return [pack(paid), pack.options(name="pack-more")(paid)]
+
+
+@pytest.fixture
+def client(store: Store, settings: Settings) -> Iterator[Client]:
+    catalog = Catalog.of(ordering, ordering_in_parts)
+    with closing(Client(settings, catalog=catalog)) as client:
+        yield client
+
+
+def completed_steps(store: Store, run_id: UUID) -> set[str]:
+    return {name for name, status in store.statuses(run_id).items() if status == StepStatus.COMPLETED}
+
+
+def fork(store: Store, original: UUID, from_step: str, graph: Graph | None = None) -> tuple[UUID, Settled]:
+    """Fork as the client does, without dispatching."""
+    graph = graph or store.graph(original)
+    reused = reusable(graph, completed_steps(store, original), from_step)
+    return store.runs.fork(graph, store.reader.input(original), reused, original, tags={})
+
+
+def reused_by(store: Store, run_id: UUID) -> dict[str, str]:
+    """The results that a run took over, by the name of the step, in the order of its history."""
+    nodes = store.graph(run_id).nodes
+    events = store.reader.events(run_id)
+    return {nodes[e.position].name: e.data for e in events if e.type is EventType.STEP_REUSED}
+
+
+def started(store: Store, run_id: UUID) -> set[str]:
+    return {event.split()[1] for event in store.history(run_id) if event.startswith("StepStarted")}
+
+
+def counts(store: Store, run_id: UUID) -> tuple[int, int]:
+    run, _ = store.reader.projections(run_id)
+    return run.remaining, run.losses
+
+
+# --- what a fork starts with
+
+
+def test_a_fork_takes_over_results_and_has_the_rest_to_do(store):
+    original = store.start(graph_of(IRREGULAR), '{"n": 1}')
+    for name in ("prepare", "a", "b", "c", "aggregate"):
+        store.complete(store.take(original, name), f'{{"by": "{name}"}}')
+    store.fail(store.take(original, "validate"))
+    before = store.history(original)
+    run_id, settled = fork(store, original, "validate")
+    assert reused_by(store, run_id) == {name: {"by": name} for name in ("prepare", "a", "b", "c", "aggregate")}
+    assert (settled.status, settled.run_ended) == (RunStatus.PENDING, False)
+    assert store.names(run_id, settled.ready) == ["validate"]
+    assert store.statuses(run_id) == {
+        **dict.fromkeys(("prepare", "a", "b", "c", "aggregate"), "completed"),
+        "validate": "ready",
+        "notify": "pending",
+    }
+    assert store.task(run_id, "notify").remaining == 1
+    assert counts(store, run_id) == (1, 0)
+    assert store.reader.input(run_id) == store.reader.input(original)
+    assert store.history(original) == before
+    assert store.audit() == []
+
+
+def test_a_fork_tells_of_what_it_took_over_in_the_order_of_the_graph_and_as_no_attempt(store):
+    original = store.start(chain_of(4))
+    store.do(original, "s0", "s1", "s2", "s3")
+    run_id, _ = fork(store, original, "s2")
+    assert store.history(run_id) == ["RunStarted", "StepReused s0 0", "StepReused s1 0"]
+    task = store.task(run_id, "s0")
+    assert (task.attempt, task.lease, task.started_at) == (0, None, None)
+    assert task.finished_at is not None
+
+
+def test_a_fork_runs_what_is_left_and_nothing_else(store):
+    original = store.start(graph_of(IRREGULAR))
+    store.do(original, *IRREGULAR)
+    run_id, settled = fork(store, original, "c")
+    assert set(reused_by(store, run_id)) == {"prepare", "a", "b"}
+    assert store.names(run_id, settled.ready) == ["c"]
+    assert all(store.claim(run_id, name) is None for name in ("prepare", "a", "b", "aggregate"))
+    store.do(run_id, "c", "validate", "aggregate", "notify")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+    assert started(store, run_id) == {"c", "validate", "aggregate", "notify"}
+
+
+def test_a_fork_from_a_first_step_runs_everything_but_what_does_not_depend_on_it(store):
+    original = store.start(graph_of({"a": [], "b": [], "after_a": ["a"], "after_b": ["b"]}))
+    store.do(original, "a", "b", "after_a", "after_b")
+    run_id, settled = fork(store, original, "a")
+    assert set(reused_by(store, run_id)) == {"b", "after_b"}
+    assert store.names(run_id, settled.ready) == ["a"]
+    assert counts(store, run_id) == (1, 0)
+
+
+def test_steps_that_the_original_had_not_come_to_are_ready_in_the_fork_as_well(store):
+    original = store.start(graph_of({"a": [], "b": [], "c": ["a"], "d": ["a"]}))
+    store.do(original, "a")
+    run_id, settled = fork(store, original, "c")  # the original still goes on
+    assert store.names(run_id, settled.ready) == ["b", "c", "d"]
+    assert store.runs.status(original) is RunStatus.RUNNING
+
+
+def test_a_step_that_is_called_with_a_reused_result_gets_the_very_text(store):
+    graph = Graph(
+        workflow="tested",
+        version="1",
+        nodes=(
+            Node(name="a", step="a", arguments={"n": InputPart(parameter="n")}),
+            Node(name="b", step="b", arguments={"a": ResultPart(node="a")}),
+        ),
+    )
+    original = store.start(graph, '{"n": 1.50}')
+    store.complete(store.take(original, "a"), '{"z": 1.0, "a": "é\\u00e9", "z": 1E2}')
+    run_id, _ = fork(store, original, "b")
+    claim = store.claim(run_id, "b", inputs=["a"])
+    assert claim.results == {0: '{"z": 1.0, "a": "é\\u00e9", "z": 1E2}'}
+    assert (claim.attempt.attempt, claim.run_input) == (1, store.reader.input(original))
+
+
+def test_a_fork_of_a_fork_takes_over_what_that_one_took_over_and_what_it_did(store):
+    original = store.start(chain_of(4))
+    store.complete(store.take(original, "s0"), '"first"')
+    store.complete(store.take(original, "s1"), '"old"')
+    between, _ = fork(store, original, "s1")
+    store.complete(store.take(between, "s1"), '"new"')
+    run_id, settled = fork(store, between, "s2")
+    assert reused_by(store, run_id) == {"s0": "first", "s1": "new"}
+    assert store.names(run_id, settled.ready) == ["s2"]
+    origin = "SELECT forked_from FROM workflow_runs WHERE id = :run"
+    assert [store.row(origin, run=run).forked_from for run in (run_id, between, original)] == [between, original, None]
+
+
+@pytest.mark.parametrize("how", ["completed", "failed", "cancelled", "terminated", "paused"])
+def test_a_run_in_any_state_can_be_forked(store, how):
+    original = store.start(chain_of(2))
+    store.complete(store.take(original, "s0"), "7")
+    control = ControlStore(store.database)
+    if how == "completed":
+        store.do(original, "s1")
+    elif how == "failed":
+        store.fail(store.take(original, "s1"))
+    elif how == "paused":
+        control.pause([original])
+    else:
+        (control.cancel if how == "cancelled" else control.terminate)([original], None)
+    run_id, settled = fork(store, original, "s1")
+    assert (store.runs.status(run_id), settled.ready) == (RunStatus.PENDING, (1,))
+    store.do(run_id, "s1")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+    assert store.runs.status(original) == how
+
+
+# --- error handlers and join rules
+
+
+def test_the_handler_of_a_reused_step_is_skipped_and_what_waits_for_that_step_is_ready(store):
+    original = store.start(HANDLED)
+    store.do(original, "reserve", "charge")
+    store.fail(store.take(original, "ship"))
+    run_id, settled = fork(store, original, "ship")
+    assert store.history(run_id) == [
+        "RunStarted",
+        "StepReused reserve 0",
+        "StepReused charge 0",
+        "StepSkipped charge.on_error None",
+    ]
+    assert store.statuses(run_id) == {
+        "reserve": "completed",
+        "charge": "completed",
+        "charge.on_error": "skipped",
+        "ship": "ready",
+    }
+    assert store.names(run_id, settled.ready) == ["ship"]
+    assert counts(store, run_id) == (1, 0)
+    assert store.audit() == []
+    store.do(run_id, "ship")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+
+
+def test_a_step_that_failed_and_was_handled_runs_anew_in_a_fork_and_its_handler_with_it(store):
+    original = store.start(HANDLED)
+    store.do(original, "reserve")
+    store.fail(store.take(original, "charge"))
+    store.do(original, "charge.on_error", "ship")
+    assert store.runs.status(original) is RunStatus.COMPLETED
+    run_id, settled = fork(store, original, "ship")
+    assert set(reused_by(store, run_id)) == {"reserve"}
+    assert store.names(run_id, settled.ready) == ["charge"]
+    store.fail(store.take(run_id, "charge"))
+    store.do(run_id, "charge.on_error", "ship")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+
+
+def test_a_step_that_is_ready_only_for_a_failure_is_skipped_with_what_follows_on_it(store):
+    graph = Graph(
+        workflow="tested",
+        version="1",
+        nodes=(
+            *(Node(name=name, step=name) for name in ("a", "b")),
+            Node(name="alarm", step="alarm", after=("a", "b"), needs=Needs.ONE_FAILED),
+            Node(name="apologise", step="apologise", after=("alarm",)),
+            Node(name="report", step="report", after=("a", "b")),
+        ),
+    )
+    original = store.start(graph)
+    store.do(original, "a", "b", "report")
+    assert store.runs.status(original) is RunStatus.COMPLETED
+    run_id, settled = fork(store, original, "report")
+    assert store.history(run_id)[-2:] == ["StepSkipped alarm None", "StepSkipped apologise None"]
+    assert store.names(run_id, settled.ready) == ["report"]
+    assert counts(store, run_id) == (1, 0)
+    store.do(run_id, "report")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+
+
+def test_a_join_that_is_content_with_one_result_is_ready_although_its_other_parent_runs_anew(store):
+    join = Node(name="join", step="join", after=("a", "b"), needs=Needs.ANY_SUCCEEDED)
+    graph = Graph(
+        workflow="tested", version="1", nodes=(*(Node(name=name, step=name) for name in ("a", "b")), join)
+    )
+    original = store.start(graph)
+    store.do(original, "a", "b", "join")
+    run_id, settled = fork(store, original, "b")
+    assert set(reused_by(store, run_id)) == {"a"}
+    assert store.names(run_id, settled.ready) == ["b", "join"]
+    assert counts(store, run_id) == (2, 0)
+    store.do(run_id, "join", "b")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+
+
+def test_what_a_failure_blocked_in_the_original_waits_in_a_fork(store):
+    graph = replace(graph_of({"a": [], "b": ["a"], "c": ["b"], "d": []}), failure_policy=FailurePolicy.CONTINUE)
+    original = store.start(graph)
+    store.do(original, "a", "d")
+    store.fail(store.take(original, "b"))
+    assert store.statuses(original)["c"] == "blocked"
+    run_id, settled = fork(store, original, "b")
+    assert set(reused_by(store, run_id)) == {"a", "d"}
+    assert (store.names(run_id, settled.ready), store.statuses(run_id)["c"]) == (["b"], "pending")
+    assert counts(store, run_id) == (2, 0)
+    store.do(run_id, "b", "c")
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+
+
+# --- hooks and compensations
+
+
+def test_hooks_and_compensations_are_not_forked_from_and_not_taken_over(store):
+    graph = Graph(
+        workflow="tested",
+        version="1",
+        saga=True,
+        nodes=(
+            Node(name="a", step="a"),
+            Node(name="b", step="b", after=("a",)),
+            Node(name="a.compensate", step="undo_a", compensates="a"),
+            Node(name="on_failure", step="alert", hook="on_failure"),
+        ),
+    )
+    settlements = SettlementStore(store.database)
+    original = store.start(graph)
+    store.do(original, "a")
+    store.fail(store.take(original, "b"))
+    settlements.compensate(original, graph)
+    store.do(original, "a.compensate")
+    settlements.compensate(original, graph)
+    store.do(original, "on_failure")
+    assert {"a.compensate", "on_failure"} <= completed_steps(store, original)
+    for name in ("a.compensate", "on_failure", "nothing"):
+        with pytest.raises(DefinitionError, match=rf"'tested' has no step '{name}' to fork from\. Steps: a, b\."):
+            fork(store, original, name)
+    run_id, settled = fork(store, original, "b")
+    assert (set(reused_by(store, run_id)), store.names(run_id, settled.ready)) == ({"a"}, ["b"])
+    assert store.statuses(run_id) == {"a": "completed", "b": "ready"}
+    assert all(store.claim(run_id, name) is None for name in ("a.compensate", "on_failure"))
+
+
+# --- as one transaction
+
+
+def test_a_fork_that_asks_for_a_result_that_is_not_there_is_not_started(store):
+    original = store.start(chain_of(3))
+    store.do(original, "s0")
+    with pytest.raises(KeyError):
+        store.runs.fork(chain_of(3), "{}", [0, 1], original, tags={})
+    assert list(store.reader.ids()) == [original]
+    assert store.row("SELECT count(*) AS n FROM workflow_events WHERE run_id <> :run", run=original).n == 0
+
+
+def test_forks_at_once_of_a_run_that_goes_on_are_whole_each(store):
+    original = store.start(graph_of({"a": [], "b": ["a"], "c": ["b"]}))
+    store.do(original, "a")
+    attempt = store.take(original, "b")
+    forks = store.at_once([lambda: fork(store, original, "c")] * 4 + [lambda: store.complete(attempt)])[:4]
+    assert len({run_id for run_id, _ in forks}) == 4
+    for run_id, settled in forks:
+        [ready] = store.names(run_id, settled.ready)
+        assert list(reused_by(store, run_id)) == (["a", "b"] if ready == "c" else ["a"])
+        store.do(run_id, *("b", "c")[ready == "c" :])
+        assert store.runs.status(run_id) is RunStatus.COMPLETED
+
+
+# --- what becomes of it
+
+
+def test_a_fork_fails_and_is_retried_like_any_run_and_keeps_what_it_took_over(store):
+    original = store.start(chain_of(3))
+    store.do(original, "s0", "s1", "s2")
+    run_id, _ = fork(store, original, "s1")
+    store.fail(store.take(run_id, "s1"))
+    assert store.runs.status(run_id) is RunStatus.FAILED
+    settled = SettlementStore(store.database).retry(run_id, store.graph(run_id), 60)
+    assert settled.status is RunStatus.RUNNING
+    assert store.statuses(run_id) == {"s0": "completed", "s1": "ready", "s2": "pending"}
+    store.do(run_id, "s1", "s2")
+    assert started(store, run_id) == {"s1", "s2"}
+
+
+def test_a_step_of_a_fork_that_is_lost_is_ready_again_and_dispatched_beside_the_results_it_has(store):
+    store.serves = True
+    original = store.start(graph_of(IRREGULAR))
+    store.do(original, *IRREGULAR)
+    run_id, _ = fork(store, original, "aggregate")
+    store.take(run_id, "aggregate", lease=DEAD)
+    [lost] = store.lose()
+    assert (lost.run_id, lost.name, lost.goes_on) == (run_id, "aggregate", True)
+    completed = store.reconciling.completed([run_id])[run_id]
+    assert store.names(run_id, sorted(completed)) == ["prepare", "a", "b", "c", "validate"]
+    assert run_id not in [stalled for stalled, _ in store.reconciling.stalled(10)]
+
+
+@hypothesis_settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(data=st.data(), graph=graphs_with_rules())
+def test_whatever_became_of_a_run_a_fork_runs_what_depends_on_its_step_anew_and_reuses_no_more_than_it_may(
+    store, data, graph
+):
+    failing = data.draw(st.sets(st.integers(0, len(graph.nodes) - 1)))
+    original = run_to_its_end(store, graph, failing, data)
+    ran = [name for name, status in store.statuses(original).items() if status in ("completed", "failed")]
+    assume(ran)
+    from_step = data.draw(st.sampled_from(ran))
+    run_id, settled = fork(store, original, from_step)
+    position = graph.position[from_step]
+    reused = {graph.position[name] for name in reused_by(store, run_id)}
+    assert not reused & {position, *graph.descendants(position)}
+    assert reused <= {graph.position[name] for name in completed_steps(store, original)}
+    assert all(set(graph.parents[i]) <= reused for i in reused)
+    ready = {graph.position[name] for name, status in store.statuses(run_id).items() if status == "ready"}
+    assert set(settled.ready) == ready
+    assert store.audit() == []
+    while not store.runs.status(run_id).is_terminal:
+        free = [name for name, status in store.statuses(run_id).items() if status == "ready"]
+        store.do(run_id, data.draw(st.sampled_from(free)))
+    assert store.runs.status(run_id) is RunStatus.COMPLETED
+    assert from_step in started(store, run_id) or store.statuses(run_id)[from_step] == "skipped"
+
+
+# --- through the client
+
+
+def test_forking_dispatches_what_is_ready_at_once(store, client, broker: Broker):
+    run = client.start(ordering, 3, tags={"tenant": "acme"})
+    store.complete(store.take(run.id, "pay"), "3")
+    store.complete(store.take(run.id, "pack"), "3")
+    broker.flush()
+    forked = run.fork(from_step="pack")
+    assert broker.steps() == ["pack"]
+    assert forked.view().tags == {"tenant": "acme"}
+    store.do(forked.id, "pack")
+    assert forked.status is RunStatus.COMPLETED
+
+
+def test_a_fork_into_another_version_reuses_results_by_name_and_runs_what_is_new(store, client, broker: Broker):
+    run = client.start(ordering, 3, version="1")
+    store.complete(store.take(run.id, "pay"), "3")
+    store.complete(store.take(run.id, "pack"), "3")
+    broker.flush()
+    forked = run.fork(from_step="pack", version="2")
+    assert forked.view().version == "2"
+    assert reused_by(store, forked.id) == {"pay": 3}
+    assert sorted(broker.steps()) == ["pack", "pack-more"]
+    store.do(forked.id, "pack", "pack-more")
+    assert forked.status is RunStatus.COMPLETED
