@@ -273,9 +273,7 @@ def test_a_step_that_is_ready_only_for_a_failure_is_skipped_with_what_follows_on
 
 def test_a_join_that_is_content_with_one_result_is_ready_although_its_other_parent_runs_anew(store):
     join = Node(name="join", step="join", after=("a", "b"), needs=Needs.ANY_SUCCEEDED)
-    graph = Graph(
-        workflow="tested", version="1", nodes=(*(Node(name=name, step=name) for name in ("a", "b")), join)
-    )
+    graph = Graph(workflow="tested", version="1", nodes=(*(Node(name=name, step=name) for name in ("a", "b")), join))
     original = store.start(graph)
     store.do(original, "a", "b", "join")
     run_id, settled = fork(store, original, "b")
@@ -431,7 +429,7 @@ def test_forking_dispatches_what_is_ready_at_once(store, client, broker: Broker)
 
 
 def test_a_fork_into_another_version_reuses_results_by_name_and_runs_what_is_new(store, client, broker: Broker):
-    run = client.start(ordering, 3, version="1")
+    run = client.start(ordering, 3)
     store.complete(store.take(run.id, "pay"), "3")
     store.complete(store.take(run.id, "pack"), "3")
     broker.flush()

@@ -1,6 +1,7 @@
-"""The history against a small model of itself: whatever workers do, in whatever order, both say the same."""
+"""The history against a small model of itself: whatever workers and operators do, in whatever order, both agree."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from hypothesis import HealthCheck, settings
@@ -12,10 +13,13 @@ from tests.support.store import ALIVE, DEAD, Store
 from workflows.audit import Audit
 from workflows.graph import Graph
 from workflows.history.attempts import Attempt
+from workflows.history.control import ControlStore
+from workflows.history.settling import SettlementStore
 
 MAX_LOST = 2
 GOES_ON = ("pending", "running")
-TERMINAL = ("completed", "failed")
+OPEN = (*GOES_ON, "paused")
+TERMINAL = ("completed", "failed", "cancelled", "terminated")
 
 
 @dataclass
@@ -24,6 +28,8 @@ class ModelStep:
     status: str
     attempt: int = 0
     lost: int = 0
+    before: int = 0  # attempts that do not count
+    is_due: bool = False  # of one that waits for its next attempt
     lease: str = ""
     result: str = ""
 
@@ -60,7 +66,9 @@ class ModelRun:
                 self.steps[child].status = "ready"
                 freed.append(child)
         carried = next_step in freed and self.claim(next_step, attempt.lease)
-        if self.status == "running" and all(self.steps[sink].status == "completed" for sink in self.graph.sinks):
+        if self.status in ("running", "paused") and all(
+            self.steps[sink].status == "completed" for sink in self.graph.sinks
+        ):
             self.status = "completed"
         return [child for child in freed if not carried or child != next_step], carried
 
@@ -71,26 +79,76 @@ class ModelRun:
         step.status = "failed"
         return self._end()
 
+    def fail_for_now(self, attempt: Attempt, *, is_due: bool) -> bool:
+        step = self.steps[attempt.position]
+        if step.status != "running" or step.attempt != attempt.attempt:
+            return False
+        step.status, step.is_due = "retrying", is_due
+        return True
+
+    def fire(self) -> list[int]:
+        if self.status not in GOES_ON:
+            return []
+        fired = [i for i, step in enumerate(self.steps) if step.status == "retrying" and step.is_due]
+        for position in fired:
+            self.steps[position].status = "ready"
+        return fired
+
+    def hand_back(self, attempt: Attempt) -> bool:
+        step = self.steps[attempt.position]
+        if step.status != "running" or step.attempt != attempt.attempt:
+            return False
+        step.status, step.before = "ready", step.before + 1
+        return True
+
+    def end(self, status: str) -> bool:
+        """End the run by request, or because its time is up."""
+        ends = self.status in OPEN
+        self.status = status if ends else self.status
+        return ends
+
+    def pause(self) -> bool:
+        pauses = self.status in GOES_ON
+        self.status = "paused" if pauses else self.status
+        return pauses
+
+    def resume(self) -> bool:
+        resumes = self.status == "paused"
+        self.status = self._going_on() if resumes else self.status
+        return resumes
+
+    def retry(self) -> bool:
+        if self.status != "failed":
+            return False
+        for step in self.steps:
+            if step.status == "failed":
+                step.status, step.lost, step.before = "ready", 0, step.attempt
+            elif step.status == "retrying":
+                step.is_due = True
+        self.status = self._going_on()
+        return True
+
+    def _going_on(self) -> str:
+        return "running" if any(step.attempt for step in self.steps) else "pending"
+
     def lose(self) -> list[int]:
         """End what dead workers hold; return what is ready again."""
         lost = [i for i, step in enumerate(self.steps) if step.status == "running" and step.lease == DEAD]
         for position in lost:
             step, limit = self.steps[position], self.graph.nodes[position].max_attempts
             step.lost += 1
-            gives_up = step.lost >= MAX_LOST or (limit is not None and step.attempt >= limit)
+            gives_up = step.lost >= MAX_LOST or (limit is not None and step.attempt - step.before >= limit)
             step.status = "failed" if gives_up else "ready"
             if gives_up:
                 self._end()
         return [position for position in lost if self.steps[position].status == "ready"]
 
     def _end(self) -> bool:
-        ends = self.status in GOES_ON
-        self.status = "failed" if ends else self.status
-        return ends
+        return self.end("failed")
 
 
-class Workers(RuleBasedStateMachine):
-    """What any number of workers, living, dead and superseded, do to a few runs."""
+class Fleet(RuleBasedStateMachine):
+    """What operators, and any number of workers, living, dead and superseded, do to a few runs."""
 
     store: Store
 
@@ -98,6 +156,8 @@ class Workers(RuleBasedStateMachine):
         super().__init__()
         self.runs: list[ModelRun] = []
         self.ended: dict[tuple[int, int | None], str] = {}
+        self.control = ControlStore(self.store.database)
+        self.settlements = SettlementStore(self.store.database)
 
     runs_started = Bundle("runs_started")
     attempts = Bundle("attempts")  # none is ever taken out: superseded ones come back as zombies
@@ -129,6 +189,7 @@ class Workers(RuleBasedStateMachine):
     @rule(target=attempts, attempt=attempts, data=st.data())
     def complete(self, attempt: Attempt, data: st.DataObject):
         run = self._run_of(attempt)
+        was = run.status
         children = run.graph.dependents[attempt.position]
         carried = data.draw(st.sampled_from(children)) if children and data.draw(st.booleans()) else None
         result = f'"{attempt.name} {attempt.attempt}"'
@@ -142,12 +203,70 @@ class Workers(RuleBasedStateMachine):
         assert completion is not None
         assert (list(completion.ready), completion.next is not None) == expected
         assert completion.run_ended == (run.status == "completed")
-        assert completion.goes_on or run.status == "failed"
+        assert completion.goes_on == (was in GOES_ON)
         return completion.next if completion.next is not None else multiple()
 
     @rule(attempt=attempts)
     def fail(self, attempt: Attempt) -> None:
         assert self.store.fail(attempt) == self._run_of(attempt).fail(attempt)
+
+    @rule(attempt=attempts, is_due=st.booleans())
+    def fail_for_now(self, attempt: Attempt, is_due: bool) -> None:  # drawn
+        expected = self._run_of(attempt).fail_for_now(attempt, is_due=is_due)
+        failed = self.store.fail(attempt, 0 if is_due else 3_600)
+        assert failed == (False if expected else None)
+
+    @rule()
+    def fire_retries(self) -> None:
+        fired = [(due.run_id, due.position) for due in self.store.reconciling.fire_retries(1_000)]
+        mine = {run.id for run in self.runs}
+        expected = [(run.id, position) for run in self.runs for position in run.fire()]
+        assert sorted(found for found in fired if found[0] in mine) == sorted(expected)
+
+    @rule(attempt=attempts)
+    def time_out(self, attempt: Attempt) -> None:
+        """The reconciler finds an attempt that takes too long."""
+        self.store.execute(
+            "UPDATE workflow_tasks SET timeout_at = now() - interval '1 s'"
+            " WHERE run_id = :run AND position = :position AND attempt = :attempt AND status = 'running'",
+            run=attempt.run_id,
+            position=attempt.position,
+            attempt=attempt.attempt,
+        )
+        late = [found.attempt for found in self.store.reconciling.timed_out(grace=timedelta(0), batch=1_000)]
+        expected = self._run_of(attempt).fail(attempt)
+        assert (attempt in late) == (expected is not None)
+        assert self.store.fail(attempt) == expected
+
+    @rule(attempt=attempts)
+    def hand_back(self, attempt: Attempt) -> None:
+        assert self.store.attempts.hand_back(attempt) == self._run_of(attempt).hand_back(attempt)
+
+    @rule(run=runs_started)
+    def pause(self, run: ModelRun) -> None:
+        assert bool(self.control.pause([run.id])) == run.pause()
+
+    @rule(run=runs_started)
+    def resume(self, run: ModelRun) -> None:
+        assert bool(self.control.resume([run.id])) == run.resume()
+
+    @rule(run=runs_started, how=st.sampled_from(["cancelled", "terminated"]))
+    def end(self, run: ModelRun, how: str) -> None:
+        act = self.control.cancel if how == "cancelled" else self.control.terminate
+        assert bool(act([run.id], None)) == run.end(how)
+
+    @rule(run=runs_started)
+    def time_out_run(self, run: ModelRun) -> None:
+        self.store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=run.id)
+        assert (self.settlements.time_out(run.id, run.graph) is not None) == run.end("failed")
+
+    @rule(run=runs_started)
+    def retry(self, run: ModelRun) -> None:
+        """Only so does anything that has ended go on."""
+        self.ended = {
+            what: status for what, status in self.ended.items() if self.runs[what[0]] is not run or status != "failed"
+        }
+        assert (self.settlements.retry(run.id, run.graph, 3_600) is not None) == run.retry()
 
     @rule()
     def lose_what_dead_workers_hold(self) -> None:
@@ -188,13 +307,13 @@ class Workers(RuleBasedStateMachine):
         return next(run for run in self.runs if run.id == attempt.run_id)
 
 
-def test_whatever_workers_do_the_history_agrees_with_a_model_of_it(store):
-    machine = type("WorkersOnAStore", (Workers,), {"store": store})
+def test_whatever_workers_and_operators_do_the_history_agrees_with_a_model_of_it(store):
+    machine = type("FleetOnAStore", (Fleet,), {"store": store})
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=30,
+            max_examples=100,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
