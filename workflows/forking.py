@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from workflows.errors import DefinitionError
-from workflows.graph import Graph
+from workflows.graph import Graph, Needs
 
 
 def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[int, ...]:
     """Return which steps a fork takes over that runs ``from_step``, and whatever depends on it, anew; parents first.
 
-    A step is reused if the original has completed one of that name and all its parents are reused.
+    A step is reused if the original has completed one of that name and all its parents are reused; but not one that
+    there is only for the failure of another, for what is reused has not failed.
 
     Args:
         graph: Of the new run; it may be of another version than the original's.
@@ -19,7 +20,7 @@ def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[
         from_step: The name of a step in ``graph``.
 
     Raises:
-        DefinitionError: the graph has no step of that name.
+        DefinitionError: the graph has no step of that name, or it would be skipped.
     """
     names = {graph.nodes[position].name for position in graph.forward}
     if from_step not in names:
@@ -30,6 +31,17 @@ def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[
     reused: dict[int, None] = {}
     for position in graph.in_order():
         name = graph.nodes[position].name
-        if name in names - {from_step} and name in completed and reused.keys() >= set(graph.parents[position]):
+        fits = name in names - {from_step} and name in completed and not _is_for_failures(graph, position)
+        if fits and reused.keys() >= set(graph.parents[position]):
             reused[position] = None
+    first = graph.position[from_step]
+    if _is_for_failures(graph, first) and reused.keys() >= set(graph.parents[first]):
+        raise DefinitionError(
+            detail=f"A fork from step {from_step!r} of workflow {graph.workflow!r} would skip it: it runs when a step "
+            "before it fails, and their results are reused. Fork from one of those."
+        )
     return tuple(reused)
+
+
+def _is_for_failures(graph: Graph, position: int) -> bool:
+    return position in graph.handled or graph.nodes[position].needs is Needs.ONE_FAILED

@@ -439,3 +439,40 @@ def test_a_fork_into_another_version_reuses_results_by_name_and_runs_what_is_new
     assert sorted(broker.steps()) == ["pack", "pack-more"]
     store.do(forked.id, "pack", "pack-more")
     assert forked.status is RunStatus.COMPLETED
+
+
+def test_a_fork_from_a_step_that_it_would_skip_is_refused(store):
+    alarmed = Graph(
+        workflow="tested",
+        version="1",
+        nodes=(Node(name="a", step="a"), Node(name="alarm", step="alarm", after=("a",), needs=Needs.ONE_FAILED)),
+    )
+    for graph, done, from_step in (
+        (HANDLED, ("reserve", "charge", "ship"), "charge.on_error"),
+        (alarmed, ("a",), "alarm"),
+    ):
+        original = store.start(graph)
+        store.do(original, *done)
+        with pytest.raises(DefinitionError, match=f"from step '{from_step}' of workflow 'tested' would skip it"):
+            fork(store, original, from_step)
+
+
+def test_a_fork_does_not_reuse_what_was_there_for_a_failure_that_has_been_made_good(store):
+    graph = Graph(
+        workflow="tested",
+        version="1",
+        failure_policy=FailurePolicy.CONTINUE,
+        nodes=(
+            Node(name="a", step="a"),
+            Node(name="child", step="child", after=("a",)),
+            Node(name="alarm", step="alarm", after=("a",), needs=Needs.ONE_FAILED),
+            Node(name="z", step="z"),
+        ),
+    )
+    original = store.start(graph)
+    store.fail(store.take(original, "a"))
+    store.do(original, "alarm", "z")
+    assert SettlementStore(store.database).retry(original, graph, 60) is not None
+    store.do(original, "a", "child")
+    run_id, _ = fork(store, original, "z")
+    assert store.statuses(run_id) == {"a": "completed", "child": "completed", "alarm": "skipped", "z": "ready"}
