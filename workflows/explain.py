@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +20,7 @@ class Reason:
 
 
 def explain(run: RunView, workers: Collection[LiveWorker], *, default_queue: str, now: datetime) -> tuple[Reason, ...]:
-    """Return a reason for each step of a run that has neither completed nor failed, in the order of the graph.
+    """Return a reason for each step of a run that has not run to its end, in the order of the graph.
 
     Args:
         run: The run with its steps.
@@ -28,23 +28,33 @@ def explain(run: RunView, workers: Collection[LiveWorker], *, default_queue: str
         default_queue: Where steps without a queue of their own go.
         now: The time.
     """
-    open_steps = [step for step in run.steps if not step.status.is_terminal]
-    done = {step.name for step in run.steps if step.status is StepStatus.COMPLETED}
+    open_steps = [step for step in run.steps if step.status not in (StepStatus.COMPLETED, StepStatus.FAILED)]
+    known = {step.name: step for step in run.steps}
     return tuple(
         Reason(
-            step=step.name, why=_why(step, run, done) or _why_unclaimed(step, workers, step.queue or default_queue, now)
+            step=step.name,
+            why=_why(step, run, known) or _why_unclaimed(step, workers, step.queue or default_queue, now),
         )
         for step in open_steps
     )
 
 
-def _why(step: StepView, run: RunView, done: set[str]) -> str | None:
+def _why(step: StepView, run: RunView, known: Mapping[str, StepView]) -> str | None:
     if step.status is StepStatus.RUNNING:
         return f"is running, attempt {step.attempt}, on {step.worker}"
-    if run.status.is_terminal:
+    if step.status in (StepStatus.BLOCKED, StepStatus.SKIPPED):
+        return _why_not(step, known)
+    if step.compensates is None and step.hook is None:
+        if run.status is RunStatus.COMPENSATING:
+            return "will not run, because the run is being undone"
+        if run.status.is_terminal:
+            return f"will not run, because the run is {_in_words(run.status)}"
+    elif run.status in (RunStatus.CANCELLED, RunStatus.TERMINATED):
         return f"will not run, because the run is {run.status}"
+    if step.status is StepStatus.PENDING and step.compensates is not None:
+        return _why_not_undone(run)
     if step.status is StepStatus.PENDING:
-        return "waits for " + ", ".join(parent for parent in step.parents if parent not in done)
+        return "waits for " + ", ".join(name for name in step.parents if not known[name].status.is_terminal)
     if step.status is StepStatus.RETRYING:
         reason = f" ({step.error.type}: {step.error.message})" if step.error else ""
         if run.status is RunStatus.PAUSED:
@@ -53,6 +63,32 @@ def _why(step: StepView, run: RunView, done: set[str]) -> str | None:
     if run.status is RunStatus.PAUSED:
         return "is ready; the run is paused"
     return None
+
+
+def _why_not(step: StepView, known: Mapping[str, StepView]) -> str:
+    """Return why a step that was blocked or skipped will not run."""
+    if step.handles is not None:
+        return f"is not needed: {step.handles} has not failed"
+    ends = {name: known[name].status for name in step.parents}
+    if step.status is StepStatus.BLOCKED:
+        causes = [name for name, status in ends.items() if status in (StepStatus.FAILED, StepStatus.BLOCKED)]
+        return (
+            f"will not run: it needs {', '.join(causes)}, which {_ended(ends[causes[0]])}" if causes else "will not run"
+        )
+    skipped = [name for name, status in ends.items() if status is StepStatus.SKIPPED]
+    return f"is not needed: {', '.join(skipped)} was skipped" if skipped else "is not needed: nothing before it failed"
+
+
+def _why_not_undone(run: RunView) -> str:
+    """Return what a compensation waits for that is not the next."""
+    stuck = [step.name for step in run.steps if step.compensates and step.status is StepStatus.FAILED]
+    if stuck:
+        return f"waits for {stuck[0]}, which failed; once that can succeed, retry the run"
+    return "waits for the compensations of steps that completed later"
+
+
+def _in_words(status: RunStatus) -> str:
+    return "failed, and undoing it failed too" if status is RunStatus.COMPENSATION_FAILED else status.value
 
 
 def _why_unclaimed(step: StepView, workers: Collection[LiveWorker], queue: str, now: datetime) -> str:
@@ -70,3 +106,7 @@ def _why_unclaimed(step: StepView, workers: Collection[LiveWorker], queue: str, 
 
 def _clock(instant: datetime | None) -> str:
     return "once the run goes on" if instant is None else instant.astimezone().strftime("%H:%M:%S")
+
+
+def _ended(status: StepStatus) -> str:
+    return "failed" if status is StepStatus.FAILED else "is blocked itself"

@@ -119,15 +119,18 @@ def _end_run(run: RunState, event: Event, graph: Graph) -> None:
     run.status, run.outcome = status, event.sequence
     hook = graph.hooks.get(_HOOKS.get(event.type, ""))
     if hook is not None:
+        _expect_step(run.steps[hook].status is StepStatus.DORMANT, event, hook, run, graph)
         run.steps[hook].status = StepStatus.READY
 
 
 def _plan(run: RunState, event: Event, graph: Graph) -> None:
     _expect(run.status is RunStatus.COMPENSATING and not run.compensations, event, run)
-    planned = event.data["steps"]
+    planned = _steps_of(event, run)
+    undoes = {compensation: position for position, compensation in graph.compensations.items()}
     for number, position in enumerate(planned):
         step = run.steps[position]
-        undone = graph.position[graph.nodes[position].compensates or ""]
+        _expect_step(position in undoes, event, position, run, graph)
+        undone = undoes[position]
         _expect_step(run.steps[undone].status is StepStatus.COMPLETED, event, undone, run, graph)
         _expect_step(step.status is StepStatus.DORMANT, event, position, run, graph)
         step.status, step.remaining = (StepStatus.PENDING, 1) if number else (StepStatus.READY, 0)
@@ -136,7 +139,7 @@ def _plan(run: RunState, event: Event, graph: Graph) -> None:
 
 
 def _retry_run(run: RunState, event: Event, graph: Graph) -> None:
-    again = event.data["steps"]
+    again = _steps_of(event, run)
     if run.status is RunStatus.COMPENSATION_FAILED:
         for position in again:
             _expect_step(run.steps[position].status is StepStatus.FAILED, event, position, run, graph)
@@ -166,6 +169,14 @@ def _retry_run(run: RunState, event: Event, graph: Graph) -> None:
     hook = graph.hooks.get("on_failure")
     if hook is not None:
         run.steps[hook].status, run.steps[hook].lost, run.steps[hook].outcome = StepStatus.DORMANT, 0, None
+
+
+def _steps_of(event: Event, run: RunState) -> list[int]:
+    """Return the positions of the steps that an event of a run names."""
+    positions: list[int] = event.data.get("steps", [])
+    if not all(position < len(run.steps) for position in positions):
+        raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on a step that is not in the graph")
+    return positions
 
 
 def _bare(step: StepState) -> Progress:

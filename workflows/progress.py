@@ -160,7 +160,7 @@ def again(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int]
         and not _came_to_nothing(graph, steps, position)
     ]
     undone = (StepStatus.PENDING, StepStatus.BLOCKED, StepStatus.SKIPPED)
-    undecided = [position for position in graph.in_order() if steps[position].status in undone]
+    undecided = [i for i in graph.in_order() if steps[i].status in undone and graph.nodes[i].phase is Phase.FORWARD]
     undecided += [handler for handler, handled in graph.handled.items() if handled in reset]
     for position in reset:
         steps[position] = Progress(remaining=0, status=StepStatus.READY)

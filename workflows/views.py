@@ -46,6 +46,10 @@ class StepView:
     finished_at: datetime | None
     due_at: datetime | None  # of a step that waits for its next attempt
     error: ErrorView | None  # why it failed; of a step that is tried again: why the last attempt did
+    needs: str | None = None  # the rule of a join, if it is not that all parents succeed
+    handles: str | None = None  # the step whose error this one handles
+    compensates: str | None = None  # the step whose work this one undoes
+    hook: str | None = None  # "on_complete" or "on_failure", of a step that runs after the end of the run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

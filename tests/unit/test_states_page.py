@@ -2,8 +2,10 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,12 +15,55 @@ from tests.support.processes import ROOT
 from workflows import fold
 from workflows.events import Event, EventType
 from workflows.fold import IllegalEvent, RunState, StepState
+from workflows.graph import FailurePolicy, Graph, Needs, Node
+from workflows.progress import fresh
 from workflows.states import RunStatus, StepStatus
 from workflows.steering import Action
 
 PAGE = (ROOT / "docs" / "states.md").read_text()
 CHAIN = graph_of({"a": [], "b": ["a"]})
+SAGA = Graph(
+    workflow="tested",
+    version="1",
+    nodes=(
+        Node(name="a", step="a"),
+        Node(name="b", step="b", after=("a",)),
+        Node(name="a.compensate", step="undo", compensates="a"),
+        Node(name="b.compensate", step="undo", compensates="b"),
+        Node(name="on_complete", step="praise", hook="on_complete"),
+        Node(name="on_failure", step="alert", hook="on_failure"),
+    ),
+    saga=True,
+)
+HOOKED = Graph(
+    workflow="tested",
+    version="1",
+    nodes=(
+        Node(name="a", step="a"),
+        Node(name="b", step="b", after=("a",)),
+        Node(name="b.on_error", step="mend", handles="b"),
+        Node(name="on_complete", step="praise", hook="on_complete"),
+        Node(name="on_failure", step="alert", hook="on_failure"),
+    ),
+)
+RULES = Graph(
+    workflow="tested",
+    version="1",
+    nodes=(
+        Node(name="a", step="a"),
+        Node(name="b", step="b", after=("a",)),
+        Node(name="c", step="c", after=("b",), needs=Needs.ALL_DONE),
+    ),
+    failure_policy=FailurePolicy.CONTINUE,
+)
 LATER = [kind for kind in EventType if kind is not EventType.RUN_STARTED]  # which comes first, and only once
+OF_STEPS = [kind for kind in LATER if kind.startswith("Step")]
+OF_RUNS = [kind for kind in LATER if kind not in OF_STEPS]
+BLOCKED, SKIPPED = StepStatus.BLOCKED, StepStatus.SKIPPED
+CALLED = [status for status in StepStatus if status is not StepStatus.DORMANT]
+UNDOING = [status for status in StepStatus if status not in (BLOCKED, SKIPPED)]
+HOOKS = [status for status in UNDOING if status is not StepStatus.PENDING]
+FIRST = [status for status in HOOKS if status is not StepStatus.DORMANT]
 Arrow = tuple[str, str, str]  # from, event, to
 
 
@@ -41,40 +86,74 @@ def drawn(title: str) -> set[Arrow]:
     return {(start, event, end) for start, end, events in arrows for event in events.split(", ")}
 
 
-def apply(run: RunState, kind: EventType, attempt: int, **data: object) -> bool:
-    """Whether the event can happen to the first step, or to the run."""
-    event = Event(
-        run_id=UUID(int=1),
-        sequence=7,
-        type=kind,
-        at=datetime(2026, 1, 2, tzinfo=UTC),
-        position=0,
-        attempt=attempt,
-        data={"steps": [0], **data},
-    )
-    try:
-        fold._apply(run, event, CHAIN)
-    except IllegalEvent:
-        return False
-    return True
+def event(kind: EventType, position: int, attempt: int, data: dict[str, object]) -> Event:
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return Event(run_id=UUID(int=1), sequence=7, type=kind, at=at, position=position, attempt=attempt, data=data)
+
+
+def run_of(graph: Graph, position: int, status: RunStatus, step: StepState, **fields: Any) -> RunState:
+    """A run in which one step is in some state, and the others are in one that goes with it."""
+    steps = [StepState(remaining=other.remaining, status=other.status) for other in fresh(graph)]
+    steps[position] = step
+    pending, done = step.status is StepStatus.PENDING, StepStatus.COMPLETED
+    if graph is CHAIN or (graph is SAGA and position == 0):
+        steps[1].status = StepStatus.READY if step.status is done else StepStatus.PENDING
+    elif graph is SAGA:
+        steps[0].status = steps[1].status = done
+        if position == 3 and step.status is not StepStatus.DORMANT:
+            steps[2] = StepState(remaining=1)
+    elif graph is RULES:
+        steps[0].status = {StepStatus.PENDING: StepStatus.RUNNING, BLOCKED: StepStatus.FAILED}.get(step.status, done)
+        steps[2].status = StepStatus.READY if step.status.is_terminal else StepStatus.PENDING
+    elif position == 2:  # the error handler
+        steps[0].status = StepStatus.FAILED if step.status is SKIPPED else done
+        steps[1].status = StepStatus.RUNNING if pending else BLOCKED if step.status is SKIPPED else StepStatus.FAILED
+    else:
+        steps[0].status, steps[1].status, steps[2].status = done, StepStatus.FAILED, StepStatus.FAILED
+    return RunState(status=status, steps=steps, **{"remaining": 0, **fields})
+
+
+CASES = [
+    (CHAIN, 0, FIRST),
+    (SAGA, 0, FIRST),
+    (SAGA, 3, UNDOING),
+    (HOOKED, 2, [status for status in CALLED if status is not BLOCKED]),
+    (HOOKED, 4, HOOKS),
+    (RULES, 1, [status for status in CALLED if status is not SKIPPED]),
+]
+
+
+def situations() -> Iterator[tuple[Graph, RunState, Event]]:
+    """States of a run and of one of its steps, each with an event that may or may not be able to happen then."""
+    for graph, position, step_statuses in CASES:
+        for status, step_status, kind, left, made, named in itertools.product(
+            RunStatus, step_statuses, OF_RUNS, (0, 1), (0, 1), ([], [0], [1], [3], [3, 2])
+        ):
+            step = StepState(remaining=int(step_status is StepStatus.PENDING), status=step_status, attempt=made)
+            run = run_of(graph, position, status, step, remaining=left, compensations=left)
+            yield graph, run, event(kind, position, made, {"steps": named})
+        for status, step_status, kind, made, attempt, lost, data, verdict in itertools.product(
+            RunStatus, step_statuses, OF_STEPS, (0, 1), (0, 1), (0, 1), ({}, {"retry_at": "noon"}), (BLOCKED, SKIPPED)
+        ):
+            step = StepState(remaining=0, status=step_status, attempt=made, lost=lost)
+            decided = {position: verdict} if step_status is StepStatus.PENDING and graph.parents[position] else {}
+            run = run_of(graph, position, status, step, remaining=2, compensations=2, plan=[3, 2], decided=decided)
+            yield graph, run, event(kind, position, made + attempt, data)
 
 
 def possible() -> tuple[set[Arrow], set[Arrow]]:
     """All changes of the states of runs and of steps that the fold allows, tried one by one."""
     of_runs, of_steps = set[Arrow](), set[Arrow]()
-    situations = itertools.product(
-        RunStatus, StepStatus, LATER, (0, 1), (0, 1), (0, 1), (0, 1), ({}, {"retry_at": "noon"})
-    )
-    for status, step_status, kind, made, attempt, lost, remaining, data in situations:
-        step = StepState(remaining=0, status=step_status, attempt=made, lost=lost)
-        child = StepState(remaining=1)
-        run = RunState(remaining=remaining, status=status, steps=[step, child])
-        if not apply(run, kind, made + attempt, **data):
+    for graph, run, happening in situations():
+        was, steps_were = run.status, [step.status for step in run.steps]
+        try:
+            fold._apply(run, happening, graph)
+        except IllegalEvent:
             continue
-        of_runs |= {(status, kind, run.status)} if run.status is not status else set()
-        of_steps |= {(step_status, kind, step.status)} if step.status is not step_status else set()
-        of_steps |= {("pending", kind, child.status)} if child.status is not StepStatus.PENDING else set()
-    return of_runs, of_steps
+        of_runs.add((was, happening.type, run.status))
+        for step_was, step in zip(steps_were, run.steps, strict=True):
+            of_steps.add((step_was, happening.type, step.status))
+    return {arrow for arrow in of_runs if arrow[0] != arrow[2]}, {arrow for arrow in of_steps if arrow[0] != arrow[2]}
 
 
 @pytest.mark.parametrize(("title", "states"), [("Runs", RunStatus), ("Steps", StepStatus)])
@@ -96,9 +175,7 @@ def test_the_diagram_has_exactly_the_changes_that_the_fold_allows(title: str, nu
 def test_the_diagram_begins_and_ends_where_runs_and_steps_do(title: str, states: type[RunStatus] | type[StepStatus]):
     arrows = drawn(title)
     assert {start for start, _, end in arrows if end == "[*]"} == {state.value for state in states if state.is_terminal}
-    started = fold.fold(
-        [Event(run_id=UUID(int=1), sequence=1, type=EventType.RUN_STARTED, at=datetime.now(UTC))], CHAIN
-    )
+    started = fold.fold([event(EventType.RUN_STARTED, 0, 0, {})], SAGA)
     expected = {started.status} if states is RunStatus else {step.status for step in started.steps}
     assert {(event, end) for start, event, end in arrows if start == "[*]"} == {("RunStarted", end) for end in expected}
 

@@ -9,17 +9,19 @@ from workflows.cli import words
 from workflows.cli.layout import arrange
 from workflows.compiler import Canvas
 from workflows.compiler import compile as compile_graph
-from workflows.graph import Graph, Node
+from workflows.graph import FailurePolicy, Graph, Node
 from workflows.retry import Retry
 
 
 def as_text(graph: Graph) -> str:
     """Return the graph as a tree of lines; what a line needs beyond the line above is named after ``←``."""
     lines = []
-    for row in arrange(graph.parents):
+    forward = graph.forward  # what has other phases stands at the end of the graph, and has no parents
+    for row in arrange([graph.parents[position] for position in forward]):
         node = graph.nodes[row.positions[0]]
         joined = f" ← {', '.join(node.parents)}" if row.joins else ""
         lines.append(f"{row.guide}{node.name}{_notes(node)}{joined}")
+    lines += [f"{node.name}{_notes(node)}" for i, node in enumerate(graph.nodes) if i not in forward]
     return "\n".join(lines)
 
 
@@ -73,15 +75,22 @@ def canvases_as_text(graph: Graph) -> str:
 def summary(graph: Graph) -> str:
     """Return the graph's name, version, size and time-out in one line."""
     limit = "" if graph.timeout is None else f" · timeout {_duration(graph.timeout)}"
-    size = words.count(len(graph.nodes), "step")
-    return f"{graph.workflow} version {graph.version} · {size}{limit} · graph {graph.hash}"
+    size = words.count(len(graph.forward), "step")
+    kind = f"{' · saga' if graph.saga else ''}{' · continues after failures' if _continues(graph) else ''}"
+    return f"{graph.workflow} version {graph.version} · {size}{limit}{kind} · graph {graph.hash}"
+
+
+def _continues(graph: Graph) -> bool:
+    return graph.failure_policy is FailurePolicy.CONTINUE
 
 
 def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
-    """Yield parent, child, and whether the child is called with the parent's result."""
+    """Yield parent, child, and whether the child is called with the parent's result, or with what became of it."""
     for child, parents in enumerate(graph.parents):
         for parent in parents:
-            yield parent, child, parent in graph.inputs[child]
+            yield parent, child, parent in graph.inputs[child] or parent in graph.watched[child]
+    for kept, position in graph.compensations.items():
+        yield kept, position, True
 
 
 def _positions(canvas: Canvas) -> set[int]:
@@ -90,6 +99,10 @@ def _positions(canvas: Canvas) -> set[int]:
 
 def _notes(node: Node) -> str:
     notes = [] if node.name == node.step else [node.step]
+    if role := words.role(node):
+        notes.append(role)
+    if node.needs is not None:
+        notes.append(f"needs {node.needs}")
     if node.queue is not None:
         notes.append(f"queue {node.queue}")
     if node.priority is not None:

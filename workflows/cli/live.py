@@ -127,6 +127,8 @@ def _when(step: StepView, now: datetime) -> datetime:
         StepStatus.RETRYING: step.finished_at,
         StepStatus.COMPLETED: step.finished_at,
         StepStatus.FAILED: step.finished_at,
+        StepStatus.BLOCKED: step.finished_at,
+        StepStatus.SKIPPED: step.finished_at,
     }.get(step.status)
     return at or now
 
@@ -138,7 +140,8 @@ def _step_line(step: StepView, now: datetime, alike: int) -> Text:
     if alike >= FOLD_FROM:
         line.append(f"{step.step} × {alike:,} {step.status}")
     else:
-        line.append(f"{step.name} {step.status}{_details(step)}")
+        role = words.role(step)
+        line.append(f"{step.name} {step.status}{f' ({role})' if role else ''}{_details(step)}")
     if step.error is not None and step.status in (StepStatus.RETRYING, StepStatus.FAILED):
         line.append(f": {step.error.type}: {words.one_line(step.error.message)}", "red")
     return line

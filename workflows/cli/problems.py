@@ -76,6 +76,8 @@ def _step_error(name: str, step: StepView, run: RunStatus, *, traceback: bool) -
         StepStatus.RETRYING: f"failed on attempt {step.attempt}{_what_follows(step, run)}",
         StepStatus.RUNNING: f"failed before attempt {step.attempt}, which runs",
     }.get(step.status, "failed" if run.is_terminal else "failed, is to be tried again")
+    if step.hook is not None and step.status is StepStatus.FAILED:
+        where += ", after the run"
     yield from _error(look, f"{name} {where}", step.error, traceback=traceback)
 
 

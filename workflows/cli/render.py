@@ -31,20 +31,25 @@ class Look:
 
 
 STEP_LOOKS: Mapping[StepStatus, Look] = {
+    StepStatus.DORMANT: Look(glyph=" ", style="dim"),
     StepStatus.PENDING: Look(glyph="○", style="dim"),
     StepStatus.READY: Look(glyph="◌", style="blue"),
     StepStatus.RUNNING: Look(glyph="●", style="yellow"),
     StepStatus.RETRYING: Look(glyph="↻", style="magenta"),
     StepStatus.COMPLETED: Look(glyph="✓", style="green"),
     StepStatus.FAILED: Look(glyph="✗", style="bold red"),
+    StepStatus.BLOCKED: Look(glyph="⊘", style="red"),
+    StepStatus.SKIPPED: Look(glyph="–", style="dim"),
 }
 RUN_LOOKS: Mapping[RunStatus, Look] = {
     RunStatus.PENDING: Look(glyph="○", style="blue"),
     RunStatus.RUNNING: Look(glyph="●", style="yellow"),
     RunStatus.PAUSED: Look(glyph="‖", style="magenta"),
+    RunStatus.COMPENSATING: Look(glyph="↩", style="magenta"),
     RunStatus.COMPLETED: Look(glyph="✓", style="green"),
     RunStatus.FAILED: Look(glyph="✗", style="bold red"),
     RunStatus.CANCELLED: Look(glyph="⊘", style="bold red"),
+    RunStatus.COMPENSATION_FAILED: Look(glyph="!", style="bold red"),
     RunStatus.TERMINATED: Look(glyph="■", style="bold red"),
 }
 
@@ -54,8 +59,11 @@ _URGENCY = (
     StepStatus.RETRYING,
     StepStatus.RUNNING,
     StepStatus.READY,
+    StepStatus.BLOCKED,
     StepStatus.COMPLETED,
     StepStatus.PENDING,
+    StepStatus.SKIPPED,
+    StepStatus.DORMANT,
 )
 
 _WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has what is left
@@ -108,10 +116,13 @@ def tally(steps: Iterable[StepView]) -> str:
     order = (
         StepStatus.COMPLETED,
         StepStatus.FAILED,
+        StepStatus.BLOCKED,
         StepStatus.RETRYING,
         StepStatus.RUNNING,
         StepStatus.READY,
         StepStatus.PENDING,
+        StepStatus.SKIPPED,
+        StepStatus.DORMANT,
     )
     return ", ".join(f"{counts[status]:,} {status}" for status in order if counts[status])
 
@@ -177,6 +188,8 @@ def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) 
         text.append(first.step).append(f" × {len(group):,}", "bold")
     else:
         text.append(first.name)
+    if role := words.role(first):
+        text.append(f"  {role}", "dim")
     if row.joins:
         text.append(f" ← {words.some(_parents(first, by_name))}", "dim")
     return text

@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from workflows.graph import Node
+from workflows.views import StepView
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
@@ -62,3 +65,12 @@ def count(number: int, noun: str) -> str:
 def one_line(text: str) -> str:
     """Return the text with every line break and the blanks around it as one blank."""
     return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+def role(step: StepView | Node) -> str:
+    """Return what a step is there for, if it is not one that its workflow calls: '↩ undoes reserve'."""
+    if step.compensates is not None:
+        return f"↩ undoes {step.compensates}"
+    if step.handles is not None:
+        return f"on error of {step.handles}"
+    return "" if step.hook is None else "after the run"

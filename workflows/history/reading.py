@@ -262,6 +262,7 @@ def _run_view(row: Row[Any], steps: tuple[StepView, ...] = ()) -> RunView:
 
 
 def _step_view(row: Any, graph: Graph) -> StepView:
+    node = graph.nodes[row.position]
     return StepView(
         name=row.name,
         step=row.step,
@@ -277,6 +278,10 @@ def _step_view(row: Any, graph: Graph) -> StepView:
         finished_at=row.finished_at,
         due_at=row.due_at,
         error=_error_view(row.error),
+        needs=node.needs and node.needs.value,
+        handles=node.handles,
+        compensates=node.compensates,
+        hook=node.hook,
     )
 
 
