@@ -70,5 +70,5 @@ def _with_number(name: str, count: int) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'charge'?`` for the known name nearest to ``name``, or nothing if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name, [str(each) for each in known], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

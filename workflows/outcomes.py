@@ -40,7 +40,7 @@ class ErrorInfo:
     step: str | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: ``Outcome[int](…)`` could not be made with them
 class Outcome(Generic[T]):
     """What became of a step.
 

@@ -88,6 +88,11 @@ with Client.from_env() as client:
 """)
 
 
+def test_everything_on_the_page_about_failures_works(make_reader):
+    reader = make_reader({})
+    reader.follow((ROOT / "docs" / "failures.md").read_text())
+
+
 def test_blocks_are_run_in_order_with_what_those_before_have_left(make_reader):
     make_reader({"CELERIAC_BROKER_URL": "redis://test"}).follow(SAMPLE)
 

@@ -109,7 +109,7 @@ def _notes(node: Node) -> str:
         notes.append(f"priority {node.priority}")
     if node.max_attempts is not None:
         notes.append(f"up to {words.count(node.max_attempts, 'attempt')}")
-    if node.retry is not None:
+    if node.retry is not None and node.max_attempts != 1:
         notes.append(_policy(Retry.from_json(node.retry), counted=node.max_attempts is not None))
     for limit, seconds in (
         ("timeout", node.timeout),
