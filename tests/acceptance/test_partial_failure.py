@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.flows_sagas import all_parts, held_saga, hooked, order_saga, replaced, stubborn_saga
+from tests.support.flows_sagas import all_parts, held_saga, hooked, hooked_branches, order_saga, replaced, stubborn_saga
 from tests.support.outcomes import events_of
 from tests.support.waiting import wait_until
 from workflows.errors import RunEnded, RunFailed
@@ -91,6 +91,17 @@ def test_hooks_are_called_after_the_end_with_what_there_is_then(client, effects,
     assert client.start(hooked, 6, 0).wait(20) is RunStatus.FAILED
     wait_until(lambda: events_of(client, "StepCompleted") == 4, 20, "both hooks completed")
     assert notes(effects, "on_complete") == ["6 6.0"]
+    assert notes(effects, "on_failure") == ["6 ZeroDivisionError divide"]
+
+
+def test_the_hook_of_a_failure_is_called_once_and_at_once_while_other_branches_still_run(client, effects, gate, worker):
+    """FIELD_FAILURES 4: error callbacks are missing, doubled, or come only after all siblings end."""
+    run = client.start(hooked_branches, 6, str(gate))
+    wait_until(lambda: effects.of("hold_branch"), 20, "the other branch runs")
+    wait_until(lambda: notes(effects, "on_failure"), 20, "the hook is called")
+    assert {step.name: step.status.value for step in run.steps()}["hold_branch"] == "running"
+    gate.touch()
+    wait_until(lambda: {step.status.value for step in run.steps()} == {"failed", "completed"}, 20, "all is done")
     assert notes(effects, "on_failure") == ["6 ZeroDivisionError divide"]
 
 

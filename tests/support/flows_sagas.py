@@ -137,3 +137,15 @@ def alert(context: StepContext, number: int, error: ErrorInfo) -> None:
 @workflow(on_complete=praise, on_failure=alert)
 def hooked(number: int, by: int):
     return double(divide(number, by))
+
+
+@step
+def hold_branch(context: StepContext, gate: str) -> None:
+    leave(context)
+    await_gate(gate)
+
+
+@workflow(on_failure=alert)
+def hooked_branches(number: int, gate: str):
+    divide(number, 0)
+    hold_branch(gate)

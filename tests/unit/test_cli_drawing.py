@@ -1,5 +1,5 @@
 from workflows.cli import drawing
-from workflows.graph import Graph, Node
+from workflows.graph import FailurePolicy, Graph, Needs, Node
 from workflows.retry import Retry
 from workflows.templates import ResultPart
 
@@ -73,3 +73,23 @@ def test_every_step_is_in_exactly_one_of_the_canvases():
     assert sorted(positions) == list(range(7))
     assert found[0][0] == ()
     assert drawing.canvases_as_text(IRREGULAR).splitlines()[0] == "at the start: prepare"
+
+
+def test_what_belongs_to_another_step_or_to_the_end_of_the_run_is_drawn_as_that():
+    nodes = (
+        Node(name="pay", step="pay"),
+        Node(name="pay.on_error", step="mend", handles="pay"),
+        Node(name="report", step="report", after=("pay",), needs=Needs.ALL_DONE),
+        Node(name="pay.compensate", step="refund", compensates="pay"),
+        Node(name="on_failure", step="alert", hook="on_failure"),
+    )
+    graph = Graph(workflow="shop", version="1", nodes=nodes, saga=True, failure_policy=FailurePolicy.CONTINUE)
+    assert drawing.as_text(graph).splitlines() == [
+        "pay",
+        "├─ pay.on_error (mend, on error of pay)",
+        "└─ report (needs all_done)",
+        "pay.compensate (refund, ↩ undoes pay)",
+        "on_failure (alert, after the run)",
+    ]
+    assert "· 3 steps · saga · continues after failures ·" in drawing.summary(graph)
+    assert drawing.canvases_as_text(graph) == "at the start: pay\nafter pay: report"

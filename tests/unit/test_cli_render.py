@@ -106,3 +106,18 @@ def test_a_run_becomes_json_with_or_without_its_steps():
     assert (data["id"], data["status"], data["steps"][2]["error"]["type"]) == (str(RUN), "failed", "ValueError")
     assert data["created_at"] == "2026-01-02T03:04:05Z"
     assert "steps" not in run_to_json(failed_order())
+
+
+def test_a_step_that_the_workflow_does_not_call_says_what_it_is_there_for():
+    view = run_view(
+        [
+            step_view("reserve"),
+            step_view("reserve.on_error", ["reserve"], "skipped", handles="reserve"),
+            step_view("reserve.compensate", compensates="reserve"),
+            step_view("on_failure", status="ready", hook="on_failure"),
+        ]
+    )
+    page = "\n".join(lines(run_page(view, now=NOW, width=120), width=120))
+    assert "reserve.on_error  on error of reserve" in page
+    assert "reserve.compensate  ↩ undoes reserve" in page
+    assert "on_failure  after the run" in page

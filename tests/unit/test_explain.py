@@ -115,3 +115,64 @@ def test_a_step_that_is_dispatched_says_since_when_and_to_how_many():
 
 def test_a_worker_of_which_nothing_is_known_yet_may_take_it():
     assert why("ready", queue="gpu", workers=[worker(queues=(), steps=())]).endswith("1 alive to take it")
+
+
+def anybody() -> LiveWorker:
+    """A worker that has the code of the steps below."""
+    return worker(steps=("a", "b", "c", "on_failure", "a.compensate", "b.compensate"))
+
+
+def test_a_step_that_was_blocked_names_what_it_needed():
+    steps = [
+        *(step_view("a", status="failed"), step_view("b", ["a"], "blocked"), step_view("c", ["b"], "blocked")),
+        *(step_view("d"), step_view("e", ["d", "a"], "blocked")),
+    ]
+    assert reasons(run_view(steps), anybody()) == {
+        "b": "will not run: it needs a, which failed",
+        "c": "will not run: it needs b, which is blocked itself",
+        "e": "will not run: it needs a, which failed",
+    }
+
+
+def test_a_step_that_was_skipped_says_why_it_is_not_needed():
+    steps = [
+        *(step_view("a"), step_view("a.on_error", ["a"], "skipped", handles="a")),
+        *(step_view("alarm", ["a"], "skipped", needs="one_failed"), step_view("after", ["alarm"], "skipped")),
+    ]
+    assert reasons(run_view(steps), anybody()) == {
+        "a.on_error": "is not needed: a has not failed",
+        "alarm": "is not needed: nothing before it failed",
+        "after": "is not needed: alarm was skipped",
+    }
+
+
+def test_a_pending_step_waits_for_parents_that_have_not_ended_however_the_others_did():
+    steps = [step_view("a", status="failed"), step_view("b", status="running"), step_view("c", ["a", "b"], "pending")]
+    assert reasons(run_view(steps), anybody())["c"] == "waits for b"
+
+
+UNDOING = [
+    *(step_view("a"), step_view("b"), step_view("c", status="ready")),
+    *(step_view("a.compensate", status="pending", compensates="a"),),
+]
+
+
+def test_in_a_saga_that_is_undone_forward_steps_do_not_run_and_compensations_wait_for_each_other():
+    steps = [*UNDOING, step_view("b.compensate", status="ready", compensates="b")]
+    found = reasons(run_view(steps, "compensating"), anybody())
+    assert found["c"] == "will not run, because the run is being undone"
+    assert found["a.compensate"] == "waits for the compensations of steps that completed later"
+    assert found["b.compensate"].startswith("is dispatched to queue 'celery'")
+
+
+def test_a_compensation_behind_one_that_failed_says_what_to_do():
+    steps = [*UNDOING, step_view("b.compensate", status="failed", compensates="b")]
+    found = reasons(run_view(steps, "compensation_failed"), anybody())
+    assert found["c"] == "will not run, because the run is failed, and undoing it failed too"
+    assert found["a.compensate"] == "waits for b.compensate, which failed; once that can succeed, retry the run"
+
+
+@pytest.mark.parametrize(("status", "expected"), [("failed", "is dispatched"), ("terminated", "will not run")])
+def test_a_hook_runs_after_the_end(status, expected):
+    steps = [step_view("a"), step_view("on_failure", status="ready", hook="on_failure")]
+    assert reasons(run_view(steps, status), anybody())["on_failure"].startswith(expected)
