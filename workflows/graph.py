@@ -253,26 +253,30 @@ class Graph:
         return frozenset(i for i in self.forward if not self._children[i])
 
     @cached_property
-    def is_plain(self) -> bool:
-        """Whether each step needs all its parents to succeed, and the run ends with the first failure."""
+    def is_strict(self) -> bool:
+        """Whether each step needs all its parents to succeed, and the run ends with a failure that nothing handles."""
         return self.failure_policy is FailurePolicy.FAIL_FAST and all(
-            self.nodes[i].needs in (None, Needs.ALL_SUCCEEDED) and self.nodes[i].handles is None for i in self.forward
+            self.nodes[i].needs in (None, Needs.ALL_SUCCEEDED) for i in self.forward
         )
 
     @cached_property
     def ends(self) -> frozenset[int]:
         """Positions of the nodes that must all have ended before the run ends as a whole.
 
-        In a plain graph the sinks tell; in others a sink may end while steps before it still run.
+        In a strict graph without error handlers the sinks tell; in others a sink may end before steps beside it.
         """
-        return self.sinks if self.is_plain else frozenset(self.forward)
+        return self.sinks if self.is_strict and not self.handlers else frozenset(self.forward)
 
     @cached_property
     def is_simple(self) -> tuple[bool, ...]:
-        """Whether the completion of each node can do no more than free others and complete the run."""
+        """Whether the completion of each node can do no more than free others and complete the run.
+
+        In a strict graph nothing that a step waits for is blocked or skipped while the run goes on.
+        """
         return tuple(
-            self.is_plain
+            self.is_strict
             and node.phase is Phase.FORWARD
+            and position not in self.handlers
             and not (position in self.ends and "on_complete" in self.hooks)
             for position, node in enumerate(self.nodes)
         )

@@ -79,9 +79,10 @@ def graphs_with_rules(draw: st.DrawFn, max_steps: int = 8) -> Graph:
     """Return a graph with join rules, error handlers and either failure policy."""
     plain = draw(graphs(max_steps))
     nodes: list[Node] = []
+    rules = [None] if draw(st.integers(0, 2)) == 0 else [None, *Needs]
     for position in plain.in_order():
         node = plain.nodes[position]
-        needs = draw(st.sampled_from([None, *Needs])) if node.parents else None
+        needs = draw(st.sampled_from(rules)) if node.parents else None
         nodes.append(replace(node, needs=needs))
         if draw(st.integers(0, 3)) == 0:
             nodes.append(Node(name=f"{node.name}.on_error", step="handle", handles=node.name))
