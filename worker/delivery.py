@@ -282,7 +282,7 @@ class Delivery:
             self._publisher.dispatch(graph, run_id, graph.ancestors(loose), loose)
         if completion.run_ended:
             self._wakeups.wake(run_id)
-        if graph.saga and not loose and not completion.run_ended:
+        if graph.saga and not completion.goes_on and not completion.run_ended:
             self._aftermath.undo(run_id, graph)  # if it is to be undone, and waited for this step
         if completion.next is None:
             return None
