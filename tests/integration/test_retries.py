@@ -302,3 +302,13 @@ def test_a_wait_whose_connection_breaks_is_recorded_once_and_known(store, proxy,
     assert failure.retry_at == store.task(run_id, "s0").due_at
     assert not failure.run_ended
     assert store.history(run_id)[1:] == ["StepStarted s0 1", "StepFailed s0 1"]
+
+
+def test_what_became_of_an_attempt_can_be_asked_when_its_wait_is_parked(store, control):
+    run_id = store.start(chain_of(1))
+    attempt = claim(store, run_id)
+    store.fail(attempt, 0)
+    control.cancel([run_id], None)
+    fire(store)
+    assert store.statuses(run_id) == {"s0": "retrying"}
+    assert store.attempts.landed(attempt, None) is None

@@ -276,7 +276,7 @@ class AttemptStore:
     def _failed(self, attempt: Attempt) -> Failure | None:
         """Return what is known of a failure whose commit got no answer; the reconciler does what follows on it."""
         row = self._outcome(attempt)
-        return None if row is None else Failure(run_ended=row.due_at is None, retry_at=row.due_at)
+        return None if row is None else Failure(run_ended=row.status == StepStatus.FAILED, retry_at=row.due_at)
 
     def observe(self, run_id: UUID, positions: Sequence[int]) -> dict[int, Observed]:
         """Return what became of some steps of a run."""

@@ -142,8 +142,9 @@ WITH waiting AS (
 SELECT due_at FROM waiting
 
 -- name: attempt_outcome
--- What became of an attempt whose commit got no answer. No row: it is superseded, or still running.
-SELECT status, due_at FROM workflow_tasks
+-- What became of an attempt whose commit got no answer. No row: it is superseded, or still running. A wait that is
+-- parked, because its run has ended, is due never.
+SELECT status, nullif(due_at, 'infinity') AS due_at FROM workflow_tasks
 WHERE run_id = :run AND position = :position AND attempt = :attempt AND status IN ('completed', 'failed', 'retrying')
 
 -- name: heartbeat
