@@ -2,6 +2,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY celeriac celeriac
 COPY workflows workflows
 COPY worker worker
 COPY beat beat

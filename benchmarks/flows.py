@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.shapes import CHAIN, CHORD, WIDE, Shape
-from workflows import Workflow, step, workflow
+from celeriac import Workflow, step, workflow
 
 
 @step

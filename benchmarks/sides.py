@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from benchmarks import flows, plain
 from benchmarks.shapes import Shape
-from workflows.catalog import Catalog
-from workflows.client import Client
-from workflows.settings import Settings
+from celeriac import Client
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.settings import Settings
 
 NUMBER = 1  # what every run starts with
 _TIMEOUT = 60.0  # seconds for a result

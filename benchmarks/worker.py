@@ -8,8 +8,8 @@ import sys
 from celery import Celery
 
 from benchmarks import plain
-from worker import create_app
-from workflows.settings import Settings
+from celeriac.worker import create_app
+from celeriac.workflows.settings import Settings
 
 POOL = "prefork"
 PROCESSES = 2

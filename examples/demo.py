@@ -11,10 +11,9 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import Any
 
-from workflows import CeleriacError, Settings
-from workflows.cli.entry import celeriac
-from workflows.cli.servers import servers
-from workflows.client import Client
+from celeriac import CeleriacError, Client, Settings
+from celeriac.workflows.cli.entry import celeriac
+from celeriac.workflows.cli.servers import servers
 
 
 def run_and_show(target: str, as_text: Callable[[Any], str]) -> None:

@@ -18,7 +18,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 from sqlalchemy import text
 
-from workflows import StepContext, step, workflow
+from celeriac import StepContext, step, workflow
 
 Airport = Literal["EWR", "JFK", "LGA"]
 Minutes = Annotated[int | None, BeforeValidator(lambda value: None if value == "NA" else value)]

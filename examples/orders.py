@@ -14,8 +14,8 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection, text
 
+from celeriac import StepContext, step, workflow
 from examples import outside
-from workflows import StepContext, step, workflow
 
 Money = Annotated[Decimal, Field(ge=0, decimal_places=2)]  # travels as text, so that no cent is lost
 

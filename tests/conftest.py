@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.workflows.settings import Settings
 from tests.support.leftovers import mark_session, marked_processes
 from tests.support.processes import BackgroundProcess, WorkerProcess, environment
 from tests.support.servers import (
@@ -20,7 +21,6 @@ from tests.support.servers import (
     private_servers as run_private_servers,
 )
 from tests.support.waiting import wait_until
-from workflows.settings import Settings
 
 PROCESSES = pytest.StashKey[list[BackgroundProcess]]()
 

@@ -12,12 +12,12 @@ from celery import Celery, states
 from celery.backends.base import BaseBackend
 from celery.canvas import maybe_signature
 
-from workflows.history.tasks import find_task
-from workflows.ids import parse_task_id
-from workflows.states import StepStatus
+from celeriac.workflows.history.tasks import find_task
+from celeriac.workflows.ids import parse_task_id
+from celeriac.workflows.states import StepStatus
 
 if TYPE_CHECKING:
-    from worker.runtime import Runtime
+    from celeriac.worker.runtime import Runtime
 
 _STATES = {
     StepStatus.DORMANT: states.PENDING,

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from celery.utils.saferepr import saferepr
 
-from worker.delivery import Budget, Carried
-from worker.telemetry import Telemetry
-from workflows.graph import Graph
-from workflows.history.attempts import Attempt, Claim
-from workflows.ids import task_id
-from workflows.messages import arguments_of
+from celeriac.worker.delivery import Budget, Carried
+from celeriac.worker.telemetry import Telemetry
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.attempts import Attempt, Claim
+from celeriac.workflows.ids import task_id
+from celeriac.workflows.messages import arguments_of
 
 if TYPE_CHECKING:
-    from worker.task import StepTask
+    from celeriac.worker.task import StepTask
 
 
 class Carrier(threading.local):

@@ -14,25 +14,32 @@ from uuid import UUID
 import psycopg
 from celery.exceptions import Ignore, Retry, TaskPredicate, WorkerShutdown, WorkerTerminate
 
-from worker.crashpoints import reach
-from worker.invocation import EventLoop, describe_error, invoke
-from worker.retrying import wait_before_retry
-from worker.timeouts import time_limit
-from worker.transactions import StepTransaction
-from workflows.aftermath import Aftermath
-from workflows.context import StepContext
-from workflows.errors import StepError
-from workflows.graph import Graph
-from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Limits, Next
-from workflows.history.database import Database
-from workflows.publisher import Publisher
-from workflows.resolving import RunValues
-from workflows.settings import Settings
-from workflows.templates import needs_run_error
-from workflows.wakeup import Wakeups
+from celeriac.worker.crashpoints import reach
+from celeriac.worker.invocation import EventLoop, describe_error, invoke
+from celeriac.worker.retrying import wait_before_retry
+from celeriac.worker.timeouts import time_limit
+from celeriac.worker.transactions import StepTransaction
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.context import StepContext
+from celeriac.workflows.errors import StepError
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.attempts import (
+    Attempt,
+    AttemptStore,
+    Claim,
+    Completion,
+    Limits,
+    Next,
+)
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.publisher import Publisher
+from celeriac.workflows.resolving import RunValues
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.templates import needs_run_error
+from celeriac.workflows.wakeup import Wakeups
 
 if TYPE_CHECKING:
-    from worker.task import StepTask
+    from celeriac.worker.task import StepTask
 
 logger = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import logging
 import threading
 from datetime import timedelta
 
-from worker.queues import queues_of
-from worker.reconciler import Reconciler
-from worker.runtime import Runtime
-from workflows.errors import CeleriacError
-from workflows.history.reconciling import ReconcilerStore
+from celeriac.worker.queues import queues_of
+from celeriac.worker.reconciler import Reconciler
+from celeriac.worker.runtime import Runtime
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.history.reconciling import ReconcilerStore
 
 logger = logging.getLogger(__name__)
 DUTY = "duty:reconciler"

@@ -6,15 +6,15 @@ from typing import Any
 
 from celery import Celery, signals
 
-from worker.duties import ReconcilerThread
-from worker.events import BatchedEvents
-from worker.keeper import Keeper
-from worker.runtime import Runtime
-from worker.task import StepTask, task_of
-from workflows.catalog import Catalog
-from workflows.errors import CeleriacError, ConfigurationError, DatabaseUnavailable
-from workflows.history import schema
-from workflows.settings import Settings
+from celeriac.worker.duties import ReconcilerThread
+from celeriac.worker.events import BatchedEvents
+from celeriac.worker.keeper import Keeper
+from celeriac.worker.runtime import Runtime
+from celeriac.worker.task import StepTask, task_of
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.errors import CeleriacError, ConfigurationError, DatabaseUnavailable
+from celeriac.workflows.history import schema
+from celeriac.workflows.settings import Settings
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> Celery:
@@ -74,7 +74,7 @@ def install(app: Celery, settings: Settings | None = None, catalog: Catalog | No
     runtime = Runtime(app, settings, catalog)
     for step in catalog.steps.values():
         if isinstance(app.tasks.get(step.name), StepTask):
-            raise ConfigurationError(detail=f"worker.install was called twice for the app {app.main!r}.")
+            raise ConfigurationError(detail=f"celeriac.install was called twice for the app {app.main!r}.")
         if step.name in app.tasks:
             raise ConfigurationError(
                 detail=f"Step {step.name!r} has the name of a task that the app {app.main!r} has already. "

@@ -10,13 +10,13 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from workflows.context import StepContext
-from workflows.errors import ArgumentInvalid, CeleriacError
-from workflows.graph import Node
-from workflows.outcomes import PublicError
-from workflows.resolving import RunValues
-from workflows.steps import Step
-from workflows.templates import MissingPart, evaluate
+from celeriac.workflows.context import StepContext
+from celeriac.workflows.errors import ArgumentInvalid, CeleriacError
+from celeriac.workflows.graph import Node
+from celeriac.workflows.outcomes import PublicError
+from celeriac.workflows.resolving import RunValues
+from celeriac.workflows.steps import Step
+from celeriac.workflows.templates import MissingPart, evaluate
 
 T = TypeVar("T")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -78,7 +78,7 @@ def _texts(step: Step[..., Any], node: Node, values: RunValues) -> dict[str, str
 def describe_error(error: BaseException) -> dict[str, Any]:
     """Return an error as the history records it: type, message, and the traceback from the step's code on."""
     own = error.__traceback__
-    while own is not None and own.tb_frame.f_globals.get("__name__", "").split(".")[0] in ("worker", "workflows"):
+    while own is not None and own.tb_frame.f_globals.get("__name__", "").split(".")[0] == "celeriac":
         own = own.tb_next
     lines = traceback.format_exception(type(error), error, own)
     try:

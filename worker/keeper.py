@@ -17,11 +17,11 @@ from typing import Any
 from celery.concurrency import prefork
 from celery.worker import state as worker_state
 
-from worker.runtime import Runtime
-from worker.task import StepTask
-from workflows.errors import CeleriacError
-from workflows.history.leases import Serves, lease_name
-from workflows.history.reconciling import ReconcilerStore
+from celeriac.worker.runtime import Runtime
+from celeriac.worker.task import StepTask
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.history.leases import Serves, lease_name
+from celeriac.workflows.history.reconciling import ReconcilerStore
 
 logger = logging.getLogger(__name__)
 _RENEWALS_PER_LEASE = 4

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from worker.retrying import wait_before_retry
-from workflows.aftermath import Aftermath
-from workflows.errors import StepTimedOut
-from workflows.history.attempts import Attempt, AttemptStore
-from workflows.history.reconciling import TimedOut
-from workflows.history.runs import RunStore
-from workflows.retry import Retry
+from celeriac.worker.retrying import wait_before_retry
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.errors import StepTimedOut
+from celeriac.workflows.history.attempts import Attempt, AttemptStore
+from celeriac.workflows.history.reconciling import TimedOut
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.retry import Retry
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ import time
 import click
 from celery import Celery
 
-from worker.duties import reconciler_of
-from worker.reconciler import SETTLE, Reconciled
-from worker.runtime import Runtime
-from workflows.catalog import Catalog
-from workflows.errors import CeleriacError
-from workflows.history import schema
-from workflows.settings import Settings
+from celeriac.worker.duties import reconciler_of
+from celeriac.worker.reconciler import SETTLE, Reconciled
+from celeriac.worker.runtime import Runtime
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.history import schema
+from celeriac.workflows.settings import Settings
 
 
 @click.command()

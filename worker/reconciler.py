@@ -16,17 +16,22 @@ from uuid import UUID
 
 import redis
 
-from worker.overdue import Overdue
-from worker.queues import RedisQueues
-from workflows.aftermath import Aftermath
-from workflows.errors import WorkerLost
-from workflows.history.attempts import AttemptStore
-from workflows.history.reconciling import Exhausted, ReadyGroup, ReconcilerStore, Unclaimed
-from workflows.history.runs import RunStore
-from workflows.history.settling import SettlementStore
-from workflows.ids import parse_task_id, task_id
-from workflows.publisher import Publisher
-from workflows.settings import Settings
+from celeriac.worker.overdue import Overdue
+from celeriac.worker.queues import RedisQueues
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.errors import WorkerLost
+from celeriac.workflows.history.attempts import AttemptStore
+from celeriac.workflows.history.reconciling import (
+    Exhausted,
+    ReadyGroup,
+    ReconcilerStore,
+    Unclaimed,
+)
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.ids import parse_task_id, task_id
+from celeriac.workflows.publisher import Publisher
+from celeriac.workflows.settings import Settings
 
 logger = logging.getLogger(__name__)
 

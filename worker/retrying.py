@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from workflows.errors import StepError, StepTimedOut
-from workflows.graph import Node
-from workflows.retry import Retry, RetryAfter, error_names
+from celeriac.workflows.errors import StepError, StepTimedOut
+from celeriac.workflows.graph import Node
+from celeriac.workflows.retry import Retry, RetryAfter, error_names
 
 
 def wait_before_retry(node: Node, default: Retry, *, attempt: int, lost: int, error: BaseException) -> float | None:

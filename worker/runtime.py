@@ -11,21 +11,21 @@ from secrets import token_hex
 
 from celery import Celery
 
-from worker.backend import HistoryBackend
-from worker.carrier import Carrier
-from worker.delivery import Delivery
-from worker.overdue import Overdue
-from worker.telemetry import Telemetry
-from workflows.aftermath import Aftermath
-from workflows.catalog import Catalog
-from workflows.history.attempts import AttemptStore
-from workflows.history.database import Database
-from workflows.history.leases import LeaseStore, lease_name
-from workflows.history.runs import RunStore
-from workflows.history.settling import SettlementStore
-from workflows.publisher import Publisher, publishing_app_like
-from workflows.settings import Settings
-from workflows.wakeup import Wakeups
+from celeriac.worker.backend import HistoryBackend
+from celeriac.worker.carrier import Carrier
+from celeriac.worker.delivery import Delivery
+from celeriac.worker.overdue import Overdue
+from celeriac.worker.telemetry import Telemetry
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.history.attempts import AttemptStore
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.leases import LeaseStore, lease_name
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.publisher import Publisher, publishing_app_like
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.wakeup import Wakeups
 
 
 class Runtime:

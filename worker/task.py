@@ -10,11 +10,11 @@ from celery import Task
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from workflows.history.patience import patiently
-from workflows.steps import Step
+from celeriac.workflows.history.patience import patiently
+from celeriac.workflows.steps import Step
 
 if TYPE_CHECKING:
-    from worker.runtime import Runtime
+    from celeriac.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from workflows.errors import StepTimedOut
-from workflows.history.attempts import Attempt
+from celeriac.workflows.errors import StepTimedOut
+from celeriac.workflows.history.attempts import Attempt
 
 
 @contextmanager

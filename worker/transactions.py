@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from workflows.errors import StepError
-from workflows.history.database import Database
+from celeriac.workflows.errors import StepError
+from celeriac.workflows.history.database import Database
 
 
 class StepTransaction:

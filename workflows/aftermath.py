@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import UUID
 
-from workflows.compiler import line
-from workflows.graph import Graph
-from workflows.history.attempts import Failure
-from workflows.history.changes import Settled
-from workflows.history.settling import SettlementStore
-from workflows.publisher import Publisher
-from workflows.states import RunStatus
-from workflows.wakeup import Wakeups
+from celeriac.workflows.compiler import line
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.attempts import Failure
+from celeriac.workflows.history.changes import Settled
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.publisher import Publisher
+from celeriac.workflows.states import RunStatus
+from celeriac.workflows.wakeup import Wakeups
 
 
 class Aftermath:

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from workflows import hints
-from workflows.outcomes import ErrorInfo
-from workflows.templates import Template
+from celeriac.workflows import hints
+from celeriac.workflows.outcomes import ErrorInfo
+from celeriac.workflows.templates import Template
 
 if TYPE_CHECKING:
-    from workflows.steps import Step
+    from celeriac.workflows.steps import Step
 
 RESULT = "result"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from workflows.fold import IllegalEvent, RunState, fold
-from workflows.graph import Graph
-from workflows.history.reading import Reader
-from workflows.history.runs import RunStore
+from celeriac.workflows.fold import IllegalEvent, RunState, fold
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.reading import Reader
+from celeriac.workflows.history.runs import RunStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
 
-from workflows import location
-from workflows.definitions import Workflow
-from workflows.errors import DefinitionError, ImportFailed, UnknownWorkflow
-from workflows.names import did_you_mean
-from workflows.steps import Step
+from celeriac.workflows import location
+from celeriac.workflows.definitions import Workflow
+from celeriac.workflows.errors import DefinitionError, ImportFailed, UnknownWorkflow
+from celeriac.workflows.names import did_you_mean
+from celeriac.workflows.steps import Step
 
 Definition: TypeAlias = Workflow[..., Any] | Step[..., Any]
 D = TypeVar("D", Workflow[..., Any], Step[..., Any])

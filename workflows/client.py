@@ -14,27 +14,27 @@ from celery import Celery
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
-from workflows.aftermath import Aftermath
-from workflows.audit import Audit, Discrepancy
-from workflows.catalog import Catalog
-from workflows.definitions import Workflow
-from workflows.errors import CeleriacError, UnknownRun
-from workflows.explain import Reason, explain
-from workflows.forking import reusable
-from workflows.graph import Graph
-from workflows.history.control import ControlStore
-from workflows.history.database import Database
-from workflows.history.leases import LeaseStore
-from workflows.history.reading import Reader
-from workflows.history.runs import RunStore
-from workflows.history.settling import SettlementStore
-from workflows.publisher import Publisher, publishing_app, publishing_app_like
-from workflows.run import Run
-from workflows.settings import Settings
-from workflows.states import RunStatus, StepStatus
-from workflows.steering import Action, Steering
-from workflows.views import RunView
-from workflows.wakeup import Wakeups
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.audit import Audit, Discrepancy
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.definitions import Workflow
+from celeriac.workflows.errors import CeleriacError, UnknownRun
+from celeriac.workflows.explain import Reason, explain
+from celeriac.workflows.forking import reusable
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.leases import LeaseStore
+from celeriac.workflows.history.reading import Reader
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.publisher import Publisher, publishing_app, publishing_app_like
+from celeriac.workflows.run import Run
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.steering import Action, Steering
+from celeriac.workflows.views import RunView
+from celeriac.workflows.wakeup import Wakeups
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TypeAlias
 
-from workflows.graph import Graph, Needs
+from celeriac.workflows.graph import Graph, Needs
 
 Stretch: TypeAlias = tuple[int, ...]
 

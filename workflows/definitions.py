@@ -11,19 +11,24 @@ from typing import Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from workflows import location
-from workflows.errors import CeleriacError, DefinitionError, InputInvalid
-from workflows.functions import check_function
-from workflows.graph import FailurePolicy, Graph
-from workflows.names import check_name, check_version, did_you_mean
-from workflows.options import refuse_unknown
-from workflows.reading import Reading
-from workflows.retry import Retry, as_seconds
-from workflows.signatures import BindingFailed, Parameter, Signature, read_signature
-from workflows.steps import Step, as_step
-from workflows.symbols import is_symbol, part_of
-from workflows.templates import Template
-from workflows.values import Codec, ValueInvalid
+from celeriac.workflows import location
+from celeriac.workflows.errors import CeleriacError, DefinitionError, InputInvalid
+from celeriac.workflows.functions import check_function
+from celeriac.workflows.graph import FailurePolicy, Graph
+from celeriac.workflows.names import check_name, check_version, did_you_mean
+from celeriac.workflows.options import refuse_unknown
+from celeriac.workflows.reading import Reading
+from celeriac.workflows.retry import Retry, as_seconds
+from celeriac.workflows.signatures import (
+    BindingFailed,
+    Parameter,
+    Signature,
+    read_signature,
+)
+from celeriac.workflows.steps import Step, as_step
+from celeriac.workflows.symbols import is_symbol, part_of
+from celeriac.workflows.templates import Template
+from celeriac.workflows.values import Codec, ValueInvalid
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from workflows.history.leases import LiveWorker
-from workflows.states import RunStatus, StepStatus
-from workflows.views import RunView, StepView
+from celeriac.workflows.history.leases import LiveWorker
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.views import RunView, StepView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from workflows import progress
-from workflows.events import Event, EventType
-from workflows.graph import Graph, Phase
-from workflows.progress import Progress
-from workflows.states import RunStatus, StepStatus
+from celeriac.workflows import progress
+from celeriac.workflows.events import Event, EventType
+from celeriac.workflows.graph import Graph, Phase
+from celeriac.workflows.progress import Progress
+from celeriac.workflows.states import RunStatus, StepStatus
 
 
 @dataclass(kw_only=True, slots=True)

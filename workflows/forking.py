@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from workflows.errors import DefinitionError
-from workflows.graph import Graph, Needs
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.graph import Graph, Needs
 
 
 def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[int, ...]:

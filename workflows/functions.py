@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from workflows import location
-from workflows.errors import DefinitionError
+from celeriac.workflows import location
+from celeriac.workflows.errors import DefinitionError
 
 
 def check_function(function: Any, kind: str) -> None:

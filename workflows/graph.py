@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from workflows import templates
-from workflows.errors import DefinitionError
-from workflows.templates import Template
+from celeriac.workflows import templates
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.templates import Template
 
 _OPTIONS = (
     *("queue", "priority", "max_attempts", "retry", "timeout", "total_timeout", "heartbeat_timeout"),

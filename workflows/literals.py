@@ -10,11 +10,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from workflows import shapes
-from workflows.symbols import Symbol, is_symbol, part_of
-from workflows.templates import Constant, DictOf, ListOf, Template
-from workflows.values import Codec, NotJson, ValueInvalid
-from workflows.wording import describe
+from celeriac.workflows import shapes
+from celeriac.workflows.symbols import Symbol, is_symbol, part_of
+from celeriac.workflows.templates import (
+    Constant,
+    DictOf,
+    ListOf,
+    Template,
+)
+from celeriac.workflows.values import Codec, NotJson, ValueInvalid
+from celeriac.workflows.wording import describe
 
 _SEQUENCES = (list, tuple, set, frozenset)  # sets hold no symbols themselves, but tuples with symbols
 

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 _NOT_THE_USER = {
-    __package__,
+    "celeriac",
     "pydantic",
     *sys.stdlib_module_names,
 }  # they may stand between the user's line and a check
@@ -27,7 +27,7 @@ def of_function(function: Callable[..., Any]) -> str:
 
 
 def of_caller() -> str:
-    """Return the file and line that the user's code is at, seen from inside this package."""
+    """Return the file and line that the user's code is at, seen from inside Celeriac."""
     return _innermost(reversed(list(traceback.walk_stack(inspect.currentframe()))))
 
 

@@ -15,9 +15,9 @@ from uuid import UUID
 from celery import Celery
 from celery.canvas import Signature
 
-from workflows.compiler import Canvas
-from workflows.graph import Graph
-from workflows.ids import task_id
+from celeriac.workflows.compiler import Canvas
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.ids import task_id
 
 
 def messages_of(graph: Graph, run_id: UUID, canvas: Canvas, app: Celery | None = None) -> list[Signature]:

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterable
 
-from workflows.errors import DefinitionError
+from celeriac.workflows.errors import DefinitionError
 
 LONGEST = 100
 

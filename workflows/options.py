@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from workflows.errors import DefinitionError
-from workflows.graph import Needs
-from workflows.names import did_you_mean
-from workflows.retry import Retry, as_seconds
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.graph import Needs
+from celeriac.workflows.names import did_you_mean
+from celeriac.workflows.retry import Retry, as_seconds
 
 _LOWEST_PRIORITY = 9  # as Celery on Redis has it; 0 is served first
 

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
-from workflows import location
-from workflows.errors import DefinitionError
-from workflows.states import StepStatus
-from workflows.symbols import Part, Symbol, is_symbol, part_of
-from workflows.templates import OutcomePart, ResultPart
+from celeriac.workflows import location
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.states import StepStatus
+from celeriac.workflows.symbols import (
+    Part,
+    Symbol,
+    is_symbol,
+    part_of,
+)
+from celeriac.workflows.templates import OutcomePart, ResultPart
 
 T = TypeVar("T")
 

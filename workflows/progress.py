@@ -8,8 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 
-from workflows.graph import FailurePolicy, Graph, Needs, Phase
-from workflows.states import StepStatus
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Phase,
+)
+from celeriac.workflows.states import StepStatus
 
 _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
 FAILURES = (StepStatus.FAILED, StepStatus.BLOCKED)

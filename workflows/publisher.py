@@ -13,10 +13,10 @@ from celery import Celery
 from celery.canvas import Signature
 from kombu.exceptions import KombuError, OperationalError
 
-from workflows.compiler import Canvas, compile
-from workflows.graph import Graph
-from workflows.messages import messages_of
-from workflows.settings import Settings
+from celeriac.workflows.compiler import Canvas, compile
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.messages import messages_of
+from celeriac.workflows.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -8,22 +8,35 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from workflows import location
-from workflows.attached import NotFillable, fill
-from workflows.errors import DefinitionError
-from workflows.graph import Needs, Node
-from workflows.literals import symbols_in, template_of
-from workflows.names import numbered
-from workflows.retry import Retry, as_seconds
-from workflows.signatures import BindingFailed
-from workflows.symbols import Part, Symbol, is_symbol, part_of
-from workflows.templates import InputPart, OutcomePart, ResultPart, RunError, Template, observed, sources
-from workflows.values import Codec, ValueInvalid
-from workflows.wording import sentence
+from celeriac.workflows import location
+from celeriac.workflows.attached import NotFillable, fill
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.graph import Needs, Node
+from celeriac.workflows.literals import symbols_in, template_of
+from celeriac.workflows.names import numbered
+from celeriac.workflows.retry import Retry, as_seconds
+from celeriac.workflows.signatures import BindingFailed
+from celeriac.workflows.symbols import (
+    Part,
+    Symbol,
+    is_symbol,
+    part_of,
+)
+from celeriac.workflows.templates import (
+    InputPart,
+    OutcomePart,
+    ResultPart,
+    RunError,
+    Template,
+    observed,
+    sources,
+)
+from celeriac.workflows.values import Codec, ValueInvalid
+from celeriac.workflows.wording import sentence
 
 if TYPE_CHECKING:
-    from workflows.options import NodeOptions
-    from workflows.steps import Step
+    from celeriac.workflows.options import NodeOptions
+    from celeriac.workflows.steps import Step
 
 _ATTACHED = ("needs", "on_error", "compensate")
 _current: ContextVar[Reading | None] = ContextVar("celeriac_reading", default=None)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workflows.graph import Graph
-from workflows.outcomes import error_info
-from workflows.states import StepStatus
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.outcomes import error_info
+from celeriac.workflows.states import StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
-from workflows.errors import DefinitionError
-from workflows.names import did_you_mean
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.names import did_you_mean
 
 Backoff: TypeAlias = Literal["exponential", "linear", "constant"]
 Seconds: TypeAlias = float | timedelta

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from workflows.errors import ResultTimeout, RunFailed
-from workflows.events import Event
-from workflows.explain import Reason
-from workflows.states import RunStatus
-from workflows.steering import Action
-from workflows.views import ErrorView, RunView, StepView
+from celeriac.workflows.errors import ResultTimeout, RunFailed
+from celeriac.workflows.events import Event
+from celeriac.workflows.explain import Reason
+from celeriac.workflows.states import RunStatus
+from celeriac.workflows.steering import Action
+from celeriac.workflows.views import ErrorView, RunView, StepView
 
 if TYPE_CHECKING:
-    from workflows.client import Client
+    from celeriac.workflows.client import Client
 
 R = TypeVar("R")
 

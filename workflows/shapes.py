@@ -19,10 +19,10 @@ from uuid import UUID
 from pydantic import BaseModel, PydanticUserError, RootModel, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from workflows import hints
-from workflows.names import did_you_mean
-from workflows.templates import Path
-from workflows.wording import describe
+from celeriac.workflows import hints
+from celeriac.workflows.names import did_you_mean
+from celeriac.workflows.templates import Path
+from celeriac.workflows.wording import describe
 
 _SCALARS = (str, bytes, int, float, complex, Decimal, date, time, timedelta, UUID, Enum, PurePath)
 

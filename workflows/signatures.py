@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from workflows import hints, location
-from workflows.context import StepContext
-from workflows.errors import DefinitionError
-from workflows.names import did_you_mean
-from workflows.values import Codec, NotJson
-from workflows.wording import describe, sentence
+from celeriac.workflows import hints, location
+from celeriac.workflows.context import StepContext
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.names import did_you_mean
+from celeriac.workflows.values import Codec, NotJson
+from celeriac.workflows.wording import describe, sentence
 
 
 class BindingFailed(TypeError):

@@ -6,14 +6,14 @@ from collections.abc import Collection
 from enum import StrEnum
 from uuid import UUID
 
-from workflows.aftermath import Aftermath
-from workflows.errors import RunEnded
-from workflows.graph import Graph
-from workflows.history.control import ControlStore
-from workflows.history.runs import RunStore
-from workflows.history.settling import SettlementStore
-from workflows.states import RunStatus
-from workflows.wakeup import Wakeups
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.errors import RunEnded
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.states import RunStatus
+from celeriac.workflows.wakeup import Wakeups
 
 
 class Action(StrEnum):

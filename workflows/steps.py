@@ -21,17 +21,17 @@ from typing import (
     overload,
 )
 
-from workflows import location
-from workflows.context import StepContext
-from workflows.errors import ArgumentInvalid, DefinitionError, ResultInvalid
-from workflows.functions import check_function
-from workflows.names import check_name
-from workflows.options import NodeOptions, StepOptions, refuse_unknown
-from workflows.reading import Reading
-from workflows.retry import Retry
-from workflows.signatures import read_signature
-from workflows.symbols import is_symbol, part_of
-from workflows.values import ValueInvalid
+from celeriac.workflows import location
+from celeriac.workflows.context import StepContext
+from celeriac.workflows.errors import ArgumentInvalid, DefinitionError, ResultInvalid
+from celeriac.workflows.functions import check_function
+from celeriac.workflows.names import check_name
+from celeriac.workflows.options import NodeOptions, StepOptions, refuse_unknown
+from celeriac.workflows.reading import Reading
+from celeriac.workflows.retry import Retry
+from celeriac.workflows.signatures import read_signature
+from celeriac.workflows.symbols import is_symbol, part_of
+from celeriac.workflows.values import ValueInvalid
 
 Rule: TypeAlias = Literal["all_succeeded", "all_done", "any_succeeded", "none_failed", "one_failed"]
 P = ParamSpec("P")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeGuard
 
-from workflows import location, shapes
-from workflows.errors import DefinitionError
-from workflows.shapes import NotData, Piece
-from workflows.templates import InputPart, OutcomePart, ResultPart
-from workflows.wording import sentence
+from celeriac.workflows import location, shapes
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.shapes import NotData, Piece
+from celeriac.workflows.templates import InputPart, OutcomePart, ResultPart
+from celeriac.workflows.wording import sentence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

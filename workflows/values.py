@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 from typing_extensions import TypeAliasType
 
-from workflows import hints
+from celeriac.workflows import hints
 
 # For whatever has no configuration of its own. Bytes as base64, since most bytes are not UTF-8; NaN stays what it is
 # until the JSON encoder refuses it, where pydantic's default would turn it into null without a word.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from workflows.states import RunStatus, StepStatus
+from celeriac.workflows.states import RunStatus, StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

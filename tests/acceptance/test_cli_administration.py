@@ -6,12 +6,12 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from celeriac import Client
+from celeriac.workflows.history.leases import Serves
+from celeriac.workflows.settings import Settings
 from tests.support.commands import Celeriac, CeleriacInside
 from tests.support.servers import redis_client
 from tests.support.waiting import wait_until
-from workflows.client import Client
-from workflows.history.leases import Serves
-from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
 
@@ -108,7 +108,7 @@ def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str
     found = findings(celeriac)
     assert {name: check["status"] for name, check in found.items()} == {
         "settings": "ok",
-        "packages": "ok",
+        "package": "ok",
         "imports": "error",
         "database": "ok",
         "schema": "error",
@@ -121,8 +121,8 @@ def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str
     assert "Run `celeriac migrate`." in found["schema"]["message"]
 
 
-def test_the_doctor_finds_a_module_that_shadows_the_worker(settings: Settings, tmp_path):
-    (tmp_path / "worker.py").touch()
-    check = findings(Celeriac(settings, cwd=tmp_path))["packages"]
+def test_the_doctor_finds_a_module_that_shadows_celeriac(settings: Settings, tmp_path):
+    (tmp_path / "celeriac.py").touch()
+    check = findings(Celeriac(settings, cwd=tmp_path))["package"]
     assert check["status"] == "error"
-    assert str(tmp_path / "worker.py") in check["message"]
+    assert str(tmp_path / "celeriac.py") in check["message"]

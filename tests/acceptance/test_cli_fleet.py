@@ -8,9 +8,9 @@ import socket
 import psutil
 import pytest
 
+from celeriac.workflows.settings import Settings
 from tests.support.commands import Celeriac
 from tests.support.servers import server_folder
-from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
 
@@ -120,7 +120,7 @@ def test_a_part_of_the_fleet_that_dies_ends_all_of_it(settings: Settings, start_
 
 def test_a_workflow_of_the_current_folder_is_found_by_the_command_and_its_worker(settings: Settings, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from workflows import step, workflow\n\n"
+        "from celeriac import step, workflow\n\n"
         "@step\ndef greet(name: str) -> str:\n    return f'hello {name}'\n\n"
         "@workflow(name='greeting')\ndef flow(name: str):\n    return greet(name)\n"
     )

@@ -8,16 +8,16 @@ from pathlib import Path
 import psutil
 import pytest
 
+from celeriac.workflows.cli.processes import GRACE_SECONDS, Children, Ended
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
-from workflows.cli.processes import GRACE_SECONDS, Children, Ended
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(600)"
 WITH_A_CHILD = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid); p.wait()"
 OWNER = f"""
 import sys, threading
 sys.path.insert(0, {str(ROOT)!r})
-from workflows.cli.processes import Children
+from celeriac.workflows.cli.processes import Children
 with Children(environment=dict(PATH="/bin:/usr/bin"), on_line=lambda name, line: None) as children:
     children.start("sleeper", ["/bin/sleep", "600"])
     print(children.pids["sleeper"], flush=True)

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from celeriac.workflows.settings import Settings
 from tests.support.commands import Celeriac, CeleriacInside
-from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from celeriac.workflows.settings import Settings
 from tests.support.commands import Celeriac, CeleriacInside
 from tests.support.processes import environment
 from tests.support.waiting import wait_until
-from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
 

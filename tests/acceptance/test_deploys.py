@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from celeriac import Client
+from celeriac.workflows.catalog import Catalog
 from tests.support.waiting import wait_until
-from workflows.catalog import Catalog
-from workflows.client import Client
 
 BEFORE = """
-from workflows import step, workflow
+from celeriac import step, workflow
 
 @step
 def pack(order: str) -> str:
@@ -26,7 +26,7 @@ def parcel(order: str) -> str:
 """
 # Another text of a step, another step in the graph, and one that is no longer there.
 AFTER = """
-from workflows import step, workflow
+from celeriac import step, workflow
 
 @step
 def pack(order: str) -> str:

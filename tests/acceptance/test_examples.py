@@ -12,6 +12,9 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from celeriac import Client
+from celeriac.workflows.errors import InputInvalid, RunFailed
+from celeriac.workflows.settings import Settings
 from examples import outside
 from examples.flights import DATA, flight_report, read_flights
 from examples.orders import IN_STOCK, order_processing
@@ -19,9 +22,6 @@ from tests.support.commands import Celeriac
 from tests.support.outcomes import assert_all_completed_once, events_of
 from tests.support.processes import BackgroundProcess, WorkerProcess
 from tests.support.servers import server_folder
-from workflows.client import Client
-from workflows.errors import InputInvalid, RunFailed
-from workflows.settings import Settings
 
 FLIGHTS = DATA / "flights-2013-01.csv.gz"
 ORDER = json.loads((DATA / "order.json").read_text())

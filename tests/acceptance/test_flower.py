@@ -8,10 +8,10 @@ from urllib.request import urlopen
 
 import pytest
 
+from celeriac.workflows.errors import RunFailed
 from tests.support.flows_chaos import line, refusing
 from tests.support.outcomes import assert_all_completed_once
 from tests.support.waiting import wait_until
-from workflows.errors import RunFailed
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def tasks_in_flower(flows, start_process):
     """Start Flower; return what its API says of all tasks, by id."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "celery", "-A", "worker", "flower", "--address=127.0.0.1", f"--port={port}"]
+    command = [sys.executable, "-m", "celery", "-A", "celeriac", "flower", "--address=127.0.0.1", f"--port={port}"]
     environment = {"FLOWER_UNAUTHENTICATED_API": "true"}
     flower = start_process(command, name="flower", settings=flows, env=environment)
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from celeriac.workflows.errors import RunEnded, RunFailed
+from celeriac.workflows.states import RunStatus
 from tests.support.flows_sagas import all_parts, held_saga, hooked, hooked_branches, order_saga, replaced, stubborn_saga
 from tests.support.outcomes import events_of
 from tests.support.waiting import wait_until
-from workflows.errors import RunEnded, RunFailed
-from workflows.states import RunStatus
 
 
 @pytest.fixture(params=["prefork", "threads"])

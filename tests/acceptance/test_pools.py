@@ -2,9 +2,9 @@
 
 import pytest
 
+from celeriac.workflows.errors import RunFailed
 from tests.support.flows_chaos import fork, line, pooled, recording, recording_and_failing, refusing
 from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, scalar, wait_for_all
-from workflows.errors import RunFailed
 
 POOLS = ["prefork", "threads", "solo"]
 

@@ -7,11 +7,11 @@ import psutil
 import psycopg
 import pytest
 
+from celeriac.workflows.settings import Settings
 from tests.support.leftovers import MARK, marked_processes
 from tests.support.processes import BackgroundProcess, WorkerProcess
 from tests.support.servers import PrivateServers, redis_client
 from tests.support.waiting import wait_until
-from workflows.settings import Settings
 
 APP = """
 import os

@@ -77,7 +77,7 @@ def test_everything_in_the_readme_works(make_reader, empty_database_url: str, br
 from decimal import Decimal
 from shop.flows import Order
 from shop.web import place, status
-from workflows.client import Client
+from celeriac import Client
 
 with Client.from_env() as client:
     run_id = place(client, Order(id="A-18", amount=Decimal("12.50")))

@@ -1,18 +1,18 @@
-"""A team's own Celery app after ``worker.install(app)``: all that it had works on, and workflows run beside it."""
+"""A team's own Celery app after ``celeriac.install(app)``: all that it had works on, and workflows run beside it."""
 
 from collections import Counter
 
 import pytest
 from celery import chain, chord, group
 
+from celeriac import Client
+from celeriac.workflows.errors import RunFailed
 from tests.support.fleet import FLOWS
 from tests.support.flows_chaos import fork, hold, holding, line, refusing
 from tests.support.flows_team import make_app
 from tests.support.outcomes import assert_all_completed_once, events_of, let_reconcile, redispatches, wait_for_all
 from tests.support.servers import redis_client
 from tests.support.waiting import wait_until
-from workflows.client import Client
-from workflows.errors import RunFailed
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_step_longer_than_the_visibility_timeout_runs_once(team_client, effect
 
 def test_a_step_with_the_name_of_a_task_of_the_team_is_refused(flows, start_worker, tmp_path):
     (tmp_path / "clashing.py").write_text(
-        "from workflows import step, workflow\n"
+        "from celeriac import step, workflow\n"
         "@step(name='team.plus')\ndef plus(x: int) -> int:\n    return x\n"
         "@workflow\ndef adding(x: int):\n    return plus(x)\n"
     )

@@ -42,14 +42,20 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     shutil.rmtree(folder / "venv")
 
 
-def test_the_wheel_holds_the_three_packages_and_their_data(wheel: Path):
+def test_the_wheel_holds_one_package_and_its_data(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"workflows", "worker", "beat"}
-    assert {f"{package}/py.typed" for package in ("workflows", "worker", "beat")} <= set(names)
-    for pattern in ("**/*.sql", "migrations/**/*.py", "migrations/*.mako"):
-        files = {str(path.relative_to(ROOT)) for path in (ROOT / "workflows").glob(pattern)}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"celeriac"}
+    assert "celeriac/py.typed" in names
+    for pattern in ("workflows/**/*.py", "worker/**/*.py", "beat/**/*.py", "workflows/**/*.sql", "workflows/**/*.mako"):
+        files = {f"celeriac/{path.relative_to(ROOT)}" for path in ROOT.glob(pattern)}
         assert files
         assert files <= set(names)
+
+
+def test_a_wheel_built_from_the_sdist_is_the_same_wheel(wheel: Path, tmp_path: Path):
+    run(sys.executable, "-m", "build", "--outdir", tmp_path, cwd=ROOT)
+    (again,) = tmp_path.glob("*.whl")
+    assert again.read_bytes() == wheel.read_bytes()
 
 
 def test_the_command_says_its_version(installation: Path):

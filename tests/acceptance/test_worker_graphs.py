@@ -7,14 +7,13 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
+from celeriac import Client, StepContext, Workflow, workflow
+from celeriac.workflows.events import EventType
+from celeriac.workflows.run import Run
+from celeriac.workflows.states import StepStatus
 from tests.support.flows_chaos import fork, irregular, mix
 from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, wait_for_all
 from tests.support.waiting import wait_until
-from workflows import StepContext, Workflow, workflow
-from workflows.client import Client
-from workflows.events import EventType
-from workflows.run import Run
-from workflows.states import StepStatus
 
 
 def assert_no_step_ran_before_its_parents(client: Client, run: Run) -> None:

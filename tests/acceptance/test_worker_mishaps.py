@@ -2,8 +2,8 @@
 
 import pytest
 
-from workflows.errors import RunFailed
-from workflows.states import StepStatus
+from celeriac.workflows.errors import RunFailed
+from celeriac.workflows.states import StepStatus
 
 MODULE = "tests.support.flows_mishaps"
 

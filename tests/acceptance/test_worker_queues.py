@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from celeriac.workflows.states import RunStatus, StepStatus
 from tests.support.flows_chaos import beside_stranded, holding, line, stranded, travelling
 from tests.support.outcomes import assert_all_completed_once, events_of, let_reconcile, scalar
 from tests.support.waiting import wait_until
-from workflows.states import RunStatus, StepStatus
 
 QUERIES_PER_WAITER = 15  # in the first six seconds; afterwards one in two seconds
 

@@ -3,6 +3,7 @@
 import psutil
 import pytest
 
+from celeriac import RunFailed
 from tests.support.flows_chaos import line
 from tests.support.flows_steer import (
     beating,
@@ -21,7 +22,6 @@ from tests.support.flows_steer import (
 )
 from tests.support.outcomes import assert_all_completed_once, events_of, step_events
 from tests.support.waiting import wait_until
-from workflows import RunFailed
 
 STOPPED = [
     ("StepStarted", 1),

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from celeriac import Client
+from celeriac.workflows.settings import Settings
 from tests.support.effects import Effects
 from tests.support.fleet import FLOWS, SAGAS, client, effects, flows, gate, make_client, once, saga_flows, start_worker
 from tests.support.servers import PrivateServers
-from workflows.client import Client
-from workflows.settings import Settings
 
 __all__ = ["client", "effects", "flows", "gate", "make_client", "once", "saga_flows", "start_worker"]
 

@@ -5,10 +5,10 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from celeriac.workflows.errors import RunFailed
 from tests.support.flows_chaos import deadly, deadly_at_once, kill_process, line, recording
 from tests.support.outcomes import assert_all_completed_once, events_of, scalar, wait_for_all
 from tests.support.waiting import wait_until
-from workflows.errors import RunFailed
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_run_started_in_the_callers_transaction_is_run_though_the_caller_dies_
 ):
     """FIELD_FAILURES 29: ``delay_on_commit`` loses the task when the process dies after COMMIT."""
     code = (
-        "import os, signal; from workflows.client import Client; from tests.support.flows_chaos import line\n"
+        "import os, signal; from celeriac import Client; from tests.support.flows_chaos import line\n"
         "client = Client.from_env()\n"
         "with client.database.engine.begin() as connection:\n"
         "    client.start(line, 1, 0.0, connection=connection)\n"

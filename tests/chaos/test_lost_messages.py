@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from celeriac.workflows.states import RunStatus
 from tests.support.flows_chaos import fork, line
 from tests.support.outcomes import (
     assert_all_completed_once,
@@ -18,7 +19,6 @@ from tests.support.outcomes import (
 )
 from tests.support.servers import redis_client
 from tests.support.waiting import wait_until
-from workflows.states import RunStatus
 
 REFILL_SECONDS = 10.0
 

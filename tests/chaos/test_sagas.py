@@ -2,10 +2,10 @@
 
 import pytest
 
+from celeriac.workflows.states import RunStatus
 from tests.support.flows_sagas import order_saga
 from tests.support.outcomes import events_of
 from tests.support.waiting import wait_until
-from workflows.states import RunStatus
 
 UNDONE = ["refund", "release"]
 

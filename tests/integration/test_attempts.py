@@ -10,16 +10,16 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
+from celeriac.worker.invocation import describe_error
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.history.attempts import AttemptStore
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.states import RunStatus
+from celeriac.workflows.templates import InputPart, ResultPart
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.proxy import PostgresProxy, postgres_proxy
 from tests.support.store import ALIVE, DEAD, Store
 from tests.support.waiting import wait_until
-from worker.invocation import describe_error
-from workflows.graph import Graph, Node
-from workflows.history.attempts import AttemptStore
-from workflows.history.database import Database
-from workflows.states import RunStatus
-from workflows.templates import InputPart, ResultPart
 
 JOIN = {"a": [], "b": [], "join": ["a", "b"]}
 

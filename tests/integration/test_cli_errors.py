@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from celeriac.workflows.settings import Settings
 from tests.support.commands import CeleriacInside
-from workflows.settings import Settings
 
 FLOWS = "tests.support.cli_flows"
 
@@ -117,7 +117,7 @@ def test_a_run_is_started_without_its_broker_and_the_user_is_told(settings: Sett
 
 def test_a_module_with_a_mistake_in_it_is_told_with_the_place(settings: Settings, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "broken.py").write_text("import workflows\n\ndef flow(:\n")
+    (tmp_path / "broken.py").write_text("import celeriac\n\ndef flow(:\n")
     ended = CeleriacInside(settings)("graph", "broken:flow")
     assert ended.exit_code == 1
     assert ended.err.startswith("Error: Cannot import 'broken': SyntaxError: ")

@@ -11,12 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.support.store import Store
-from tests.support.waiting import wait_until
-from workflows import step, workflow
-from workflows.catalog import Catalog
-from workflows.client import Client
-from workflows.errors import (
+from celeriac import Client, step, workflow
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.errors import (
     CeleriacError,
     ConfigurationError,
     DatabaseUnavailable,
@@ -27,8 +24,10 @@ from workflows.errors import (
     UnknownRun,
     UnknownWorkflow,
 )
-from workflows.settings import Settings
-from workflows.states import RunStatus
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.states import RunStatus
+from tests.support.store import Store
+from tests.support.waiting import wait_until
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

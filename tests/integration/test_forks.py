@@ -10,21 +10,25 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from celeriac import Client, DefinitionError, step, workflow
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.events import EventType
+from celeriac.workflows.forking import reusable
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Node,
+)
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.settling import Settled, SettlementStore
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.templates import InputPart, ResultPart
 from tests.integration.test_partial_failure import run_to_its_end
 from tests.support.broker import Broker
 from tests.support.graphs import IRREGULAR, chain_of, graph_of, graphs_with_rules
 from tests.support.store import DEAD, Store
-from workflows import DefinitionError, step, workflow
-from workflows.catalog import Catalog
-from workflows.client import Client
-from workflows.events import EventType
-from workflows.forking import reusable
-from workflows.graph import FailurePolicy, Graph, Needs, Node
-from workflows.history.control import ControlStore
-from workflows.history.settling import Settled, SettlementStore
-from workflows.settings import Settings
-from workflows.states import RunStatus, StepStatus
-from workflows.templates import InputPart, ResultPart
 
 # `charge` may fail for all that `ship` cares: its handler then says what to go on with.
 HANDLED = Graph(

@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 
+from celeriac.workflows.audit import Audit
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.attempts import Attempt
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.settling import SettlementStore
 from tests.support.graphs import IRREGULAR, graph_of, graphs
 from tests.support.store import ALIVE, DEAD, Store
-from workflows.audit import Audit
-from workflows.graph import Graph
-from workflows.history.attempts import Attempt
-from workflows.history.control import ControlStore
-from workflows.history.settling import SettlementStore
 
 MAX_LOST = 2
 GOES_ON = ("pending", "running")

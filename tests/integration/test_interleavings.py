@@ -15,14 +15,14 @@ from celery.app.trace import build_tracer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from celeriac import StepContext, step
+from celeriac.worker.installation import create_app
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, fan_of, graph_of, graphs
 from tests.support.store import WORKER, Store
-from worker.installation import create_app
-from workflows import StepContext, step
-from workflows.catalog import Catalog
-from workflows.graph import Graph, Node
-from workflows.settings import Settings
 
 THREADS = 3
 

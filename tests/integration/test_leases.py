@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from celeriac.workflows.history.leases import lease_name, process_of
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, DEAD, WORKER
-from workflows.history.leases import lease_name, process_of
 
 MINUTE = timedelta(minutes=1)
 

@@ -3,11 +3,11 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from celeriac.workflows.graph import FailurePolicy, Graph, Needs
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.states import RunStatus, StepStatus
 from tests.support.graphs import graphs_with_rules
 from tests.support.store import Store
-from workflows.graph import FailurePolicy, Graph, Needs
-from workflows.history.settling import SettlementStore
-from workflows.states import RunStatus, StepStatus
 
 FAILURES = {StepStatus.FAILED, StepStatus.BLOCKED}
 

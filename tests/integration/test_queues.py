@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 import redis
 
+from celeriac.worker.queues import RedisQueues, queues_of
+from celeriac.workflows.ids import task_id
+from celeriac.workflows.publisher import Publisher, publishing_app
+from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker
 from tests.support.graphs import chain_of, fan_of
-from worker.queues import RedisQueues, queues_of
-from workflows.ids import task_id
-from workflows.publisher import Publisher, publishing_app
-from workflows.settings import Settings
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_transports_options_for_names_are_heeded(settings, broker):
 
 
 def test_tasks_are_seen_in_the_order_in_which_they_will_be_taken(publisher, queues, broker, monkeypatch):
-    monkeypatch.setattr("worker.queues._LOOK_AT_A_TIME", 10)
+    monkeypatch.setattr("celeriac.worker.queues._LOOK_AT_A_TIME", 10)
     run_id = uuid4()
     publisher.dispatch(fan_of(25, join=False), run_id, frozenset({0}))
     pages = list(queues.next_tasks("celery"))
@@ -97,7 +97,7 @@ def test_no_more_than_the_next_thousand_tasks_are_looked_at(queues, broker):
 
 
 def test_a_long_queue_is_not_read_whole(queues, broker, monkeypatch):
-    monkeypatch.setattr("worker.queues._SHORT", 3)
+    monkeypatch.setattr("celeriac.worker.queues._SHORT", 3)
     broker.redis.lpush("celery", *[json.dumps({"headers": {"id": str(i)}}) for i in range(3)])
     assert queues.waiting("celery") == {"0", "1", "2"}
     broker.redis.lpush("celery\x06\x169", "{}")

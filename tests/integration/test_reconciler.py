@@ -11,22 +11,28 @@ import redis
 from celery import Celery
 from pydantic import SecretStr
 
+from celeriac.worker.overdue import Overdue
+from celeriac.worker.queues import queues_of
+from celeriac.worker.reconciler import (
+    BLIND_WAIT,
+    SETTLE,
+    STALLED_EVERY_SECONDS,
+    Reconciled,
+    Reconciler,
+)
+from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.errors import DatabaseUnavailable
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.reconciling import ReconcilerStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.ids import task_id
+from celeriac.workflows.publisher import Publisher, publishing_app
+from celeriac.workflows.settings import Settings
+from celeriac.workflows.wakeup import Wakeups
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.store import ALIVE, DEAD, WORKER, Store
-from worker.overdue import Overdue
-from worker.queues import queues_of
-from worker.reconciler import BLIND_WAIT, SETTLE, STALLED_EVERY_SECONDS, Reconciled, Reconciler
-from workflows.aftermath import Aftermath
-from workflows.errors import DatabaseUnavailable
-from workflows.graph import Graph
-from workflows.history.database import Database
-from workflows.history.reconciling import ReconcilerStore
-from workflows.history.settling import SettlementStore
-from workflows.ids import task_id
-from workflows.publisher import Publisher, publishing_app
-from workflows.settings import Settings
-from workflows.wakeup import Wakeups
 
 NOTHING = Reconciled()
 MINUTES = timedelta(minutes=10)  # long enough for a message to be given up, if time alone decided
@@ -136,7 +142,7 @@ def test_the_one_lost_message_among_many_that_wait_is_found(fleet):
 
 def test_backlog_too_long_to_read_is_not_doubled(fleet, monkeypatch):
     """Of the steps that are older than the next message none can wait any more; of the others nothing is known."""
-    monkeypatch.setattr("worker.queues._SHORT", 5)
+    monkeypatch.setattr("celeriac.worker.queues._SHORT", 5)
     graph = graph_of({f"s{i}": [] for i in range(50)})
     run_id = fleet.start(graph)
     assert fleet.look_twice(MINUTES) == NOTHING
@@ -286,7 +292,7 @@ def test_steps_that_became_ready_after_their_run_had_failed_are_put_out_of_the_w
 
 
 def test_more_lost_messages_than_a_batch_holds_are_sent_without_waiting_for_the_first_to_be_done(fleet, monkeypatch):
-    monkeypatch.setattr("worker.reconciler.BATCH", 4)
+    monkeypatch.setattr("celeriac.worker.reconciler.BATCH", 4)
     fleet.start(graph_of({f"s{i}": [] for i in range(10)}), publish=False)
     fleet.store.execute("UPDATE workflow_tasks SET step = 'do_s0'")
     now = fleet.store.reconciling.now() + timedelta(seconds=2)
@@ -396,7 +402,7 @@ def test_a_run_that_stalls_on_a_wrong_count_is_counted_again(fleet):
 
 def test_stalled_runs_are_looked_for_now_and_then(fleet, monkeypatch):
     clock = 1_000_000.0
-    monkeypatch.setattr("worker.reconciler.time.monotonic", lambda: clock)
+    monkeypatch.setattr("celeriac.worker.reconciler.time.monotonic", lambda: clock)
     fleet.reconciler.run_once()
     run_id = fleet.start(chain_of(2))
     fleet.store.execute("UPDATE workflow_tasks SET remaining = 2 WHERE name = 's1'")

@@ -7,15 +7,15 @@ from datetime import datetime
 
 import pytest
 
+from celeriac.worker.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
+from celeriac.workflows.history.attempts import UNLIMITED, Attempt, Limits
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.publisher import publishing_app
 from tests.integration.test_attempts import proxy, through
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, ERROR, Store
-from worker.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
-from workflows.history.attempts import UNLIMITED, Attempt, Limits
-from workflows.history.control import ControlStore
-from workflows.history.settling import SettlementStore
-from workflows.publisher import publishing_app
 
 __all__ = ["proxy"]  # a fixture
 

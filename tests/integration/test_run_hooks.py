@@ -2,12 +2,12 @@
 
 import pytest
 
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.states import RunStatus
 from tests.integration.test_sagas import Saga, saga_of
 from tests.support.store import DEAD, Store
-from workflows.graph import Graph, Node
-from workflows.history.control import ControlStore
-from workflows.history.settling import SettlementStore
-from workflows.states import RunStatus
 
 HOOKED = Graph(
     workflow="tested",

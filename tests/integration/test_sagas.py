@@ -7,13 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.history.attempts import UNLIMITED
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.settling import Settled, SettlementStore
+from celeriac.workflows.states import RunStatus
 from tests.support.graphs import graphs
 from tests.support.store import DEAD, Store
-from workflows.graph import Graph, Node
-from workflows.history.attempts import UNLIMITED
-from workflows.history.control import ControlStore
-from workflows.history.settling import Settled, SettlementStore
-from workflows.states import RunStatus
 
 ORDER: Mapping[str, Sequence[str]] = {"reserve": (), "charge": ("reserve",), "ship": ("charge",)}
 

@@ -7,12 +7,18 @@ import pytest
 import sqlalchemy as sa
 from psycopg import errors as pg
 
+from celeriac import Client
+from celeriac.workflows.errors import DatabaseUnavailable, SchemaMismatch
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.schema import (
+    VERSION_TABLE,
+    check,
+    current_revision,
+    head_revision,
+    migrate,
+)
+from celeriac.workflows.settings import Settings
 from tests.support.graphs import chain_of, graph_of
-from workflows.client import Client
-from workflows.errors import DatabaseUnavailable, SchemaMismatch
-from workflows.history.database import Database
-from workflows.history.schema import VERSION_TABLE, check, current_revision, head_revision, migrate
-from workflows.settings import Settings
 
 TABLES = {"workflow_definitions", "workflow_runs", "workflow_events", "workflow_tasks", "workflow_leases"}
 

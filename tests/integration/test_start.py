@@ -8,13 +8,13 @@ from threading import Barrier
 import pytest
 import sqlalchemy as sa
 
+from celeriac.workflows.errors import DatabaseUnavailable, UnknownRun
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.ids import new_run_id
+from celeriac.workflows.states import RunStatus
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
-from workflows.errors import DatabaseUnavailable, UnknownRun
-from workflows.graph import Graph, Node
-from workflows.history.database import Database
-from workflows.history.runs import RunStore
-from workflows.ids import new_run_id
-from workflows.states import RunStatus
 
 
 def test_a_start_records_the_run_its_steps_and_the_event(store):

@@ -6,8 +6,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from workflows.history import statements
-from workflows.history.statements import FILES, driver_sql, load, statement
+from celeriac.workflows.history import statements
+from celeriac.workflows.history.statements import (
+    FILES,
+    driver_sql,
+    load,
+    statement,
+)
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(statements.__file__).parent / "sql"

@@ -7,17 +7,17 @@ from uuid import UUID
 
 import pytest
 
+from celeriac import Retry
+from celeriac.worker.overdue import Overdue
+from celeriac.worker.reconciler import Reconciled
+from celeriac.workflows.history.attempts import Limits
+from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.publisher import publishing_app
+from celeriac.workflows.states import RunStatus
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, Store
-from worker.overdue import Overdue
-from worker.reconciler import Reconciled
-from workflows import Retry
-from workflows.history.attempts import Limits
-from workflows.history.control import ControlStore
-from workflows.history.settling import SettlementStore
-from workflows.publisher import publishing_app
-from workflows.states import RunStatus
 
 NO_GRACE = timedelta(0)
 A_MINUTE = Limits(timeout=60)

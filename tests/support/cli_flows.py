@@ -5,7 +5,12 @@ import signal
 import threading
 from pathlib import Path
 
-from workflows import Retry, StepContext, step, workflow
+from celeriac import (
+    Retry,
+    StepContext,
+    step,
+    workflow,
+)
 
 
 @step

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from celeriac.workflows.cli.entry import celeriac
+from celeriac.workflows.settings import Settings
 from tests.support.processes import ROOT, environment
-from workflows.cli.entry import celeriac
-from workflows.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class Ended:
 class Celeriac:
     """Runs the command to its end as a process, with the settings in its environment."""
 
-    command = (sys.executable, "-m", "workflows.cli")
+    command = (sys.executable, "-m", "celeriac.workflows.cli")
 
     def __init__(self, settings: Settings, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> None:
         self._environment = {**environment(settings), "COLUMNS": "100", **(env or {})}

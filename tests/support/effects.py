@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflows import StepContext
+from celeriac import StepContext
 
 VARIABLE = "CELERIAC_TEST_EFFECTS"
 

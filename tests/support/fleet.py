@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from celeriac import Client
+from celeriac.workflows.settings import Settings
 from tests.support.effects import VARIABLE, Effects
 from tests.support.outcomes import execute
 from tests.support.processes import WorkerProcess
-from workflows.client import Client
-from workflows.settings import Settings
 
 FLOWS = "tests.support.flows_chaos"
 SAGAS = "tests.support.flows_sagas"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from celeriac import StepContext, step, workflow
 from tests.support.effects import Effects
 from tests.support.waiting import wait_until
-from workflows import StepContext, step, workflow
 
 
 def leave(context: StepContext, note: str = "") -> None:

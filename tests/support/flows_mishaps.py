@@ -6,7 +6,7 @@ from celery.exceptions import Ignore, Reject
 from celery.exceptions import Retry as CeleryRetry
 from sqlalchemy import text
 
-from workflows import StepContext, step, workflow
+from celeriac import StepContext, step, workflow
 
 
 @step

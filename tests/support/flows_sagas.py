@@ -1,7 +1,17 @@
 """Workflows that go wrong on purpose: sagas, joins by rule, error handlers and hooks."""
 
+from celeriac import (
+    ErrorInfo,
+    GiveUp,
+    Outcome,
+    PublicError,
+    Retry,
+    StepContext,
+    outcome,
+    step,
+    workflow,
+)
 from tests.support.flows_chaos import await_gate, leave
-from workflows import ErrorInfo, GiveUp, Outcome, PublicError, Retry, StepContext, outcome, step, workflow
 
 ONCE = Retry(max_attempts=1)
 

@@ -3,8 +3,14 @@
 import ctypes
 from contextlib import suppress
 
+from celeriac import (
+    Retry,
+    RetryAfter,
+    StepContext,
+    step,
+    workflow,
+)
 from tests.support.flows_chaos import await_gate, leave, rest, tell
-from workflows import Retry, RetryAfter, StepContext, step, workflow
 
 TWICE = Retry(max_attempts=2, delay=0.1, jitter=0)
 

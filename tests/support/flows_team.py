@@ -7,9 +7,9 @@ from typing import Any
 
 from celery import Celery, signals
 
-import worker
+import celeriac
+from celeriac.workflows.settings import Settings
 from tests.support.effects import Effects
-from workflows.settings import Settings
 
 SIGNALS = ("task_prerun", "task_postrun", "task_success", "task_failure")
 ROUTES = {"second": {"queue": "team-second"}}
@@ -45,7 +45,7 @@ def observed_app() -> Celery:
     """The team's app with workflows installed, and with signals that note which tasks they fire for."""
     settings = Settings.from_env()
     app = make_app(settings)
-    worker.install(app, settings)
+    celeriac.celeriac.install(app, settings)
     for name in SIGNALS:
         getattr(signals, name).connect(_note(name), weak=False)
     return app

@@ -1,6 +1,6 @@
 """Workflows of thousands of steps, some with the longest names there may be."""
 
-from workflows import step, workflow
+from celeriac import step, workflow
 
 LONGEST = 100  # characters of a name
 CHAIN = 1_000

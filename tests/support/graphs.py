@@ -6,7 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from workflows.graph import FailurePolicy, Graph, Needs, Node
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Node,
+)
 
 # DESIGN section 6: `validate` waits for c alone, so no chord of a, b and c may hold it back.
 IRREGULAR: Mapping[str, Sequence[str]] = {

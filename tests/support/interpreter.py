@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from workflows.compiler import compile
-from workflows.graph import Graph
-from workflows.messages import messages_of
+from celeriac.workflows.compiler import compile
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.messages import messages_of
 
 RUN = UUID("0197a1b2-1111-7222-8333-444455556666")
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from celeriac import Client
+from celeriac.workflows.errors import DatabaseUnavailable
 from tests.support.waiting import wait_until
-from workflows.client import Client
-from workflows.errors import DatabaseUnavailable
 
 DUTY_SECONDS = 3.0  # lease of the reconciler's duty
 

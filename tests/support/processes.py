@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from celeriac.workflows.settings import Settings
 from tests.support.waiting import wait_until
-from workflows.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,7 +115,7 @@ class BackgroundProcess:
 
 
 class WorkerProcess(BackgroundProcess):
-    """``celery -A worker worker``."""
+    """``celery -A celeriac worker``."""
 
     def __init__(
         self,

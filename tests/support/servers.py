@@ -13,9 +13,9 @@ import redis
 from psycopg import sql
 from sqlalchemy import make_url
 
-from workflows.embedded import EmbeddedPostgres, EmbeddedRedis
-from workflows.history.schema import migrate
-from workflows.settings import Settings
+from celeriac.workflows.embedded import EmbeddedPostgres, EmbeddedRedis
+from celeriac.workflows.history.schema import migrate
+from celeriac.workflows.settings import Settings
 
 DATABASE_VARIABLE = "CELERIAC_TEST_DATABASE_URL"
 BROKER_VARIABLE = "CELERIAC_TEST_BROKER_URL"

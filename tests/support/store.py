@@ -9,15 +9,21 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from workflows.audit import Audit, Discrepancy
-from workflows.errors import WorkerLost
-from workflows.graph import Graph
-from workflows.history.attempts import Attempt, AttemptStore, Claim, Completion, Next
-from workflows.history.database import Database
-from workflows.history.leases import LeaseStore, Serves
-from workflows.history.reading import Reader
-from workflows.history.reconciling import LostAttempt, ReconcilerStore
-from workflows.history.runs import RunStore
+from celeriac.workflows.audit import Audit, Discrepancy
+from celeriac.workflows.errors import WorkerLost
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.attempts import (
+    Attempt,
+    AttemptStore,
+    Claim,
+    Completion,
+    Next,
+)
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.leases import LeaseStore, Serves
+from celeriac.workflows.history.reading import Reader
+from celeriac.workflows.history.reconciling import LostAttempt, ReconcilerStore
+from celeriac.workflows.history.runs import RunStore
 
 WORKER = "celery@here"
 ALIVE = f"process:{WORKER}:1:0"  # a lease that is taken when the store is made, for longer than a test takes

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import assert_type
 
-from workflows import Step, StepContext, Workflow, step, workflow
+from celeriac import (
+    Step,
+    StepContext,
+    Workflow,
+    step,
+    workflow,
+)
 
 
 @dataclass

@@ -2,7 +2,13 @@
 
 from typing import assert_type
 
-from workflows import ErrorInfo, Outcome, outcome, step, workflow
+from celeriac import (
+    ErrorInfo,
+    Outcome,
+    outcome,
+    step,
+    workflow,
+)
 
 
 def undo(order: str, result: int) -> None: ...

@@ -1,6 +1,6 @@
 """Arrays are written so that Postgres reads what was meant."""
 
-from workflows.history.arrays import array_of
+from celeriac.workflows.history.arrays import array_of
 
 
 def test_numbers_texts_and_nothing_are_written_as_postgres_does():

@@ -2,10 +2,23 @@
 
 import pytest
 
-from workflows import DefinitionError, ErrorInfo, Retry, StepContext, step, workflow
-from workflows.catalog import Catalog
-from workflows.graph import Graph, Phase
-from workflows.templates import Constant, InputPart, OutcomePart, ResultPart, RunError
+from celeriac import (
+    DefinitionError,
+    ErrorInfo,
+    Retry,
+    StepContext,
+    step,
+    workflow,
+)
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.graph import Graph, Phase
+from celeriac.workflows.templates import (
+    Constant,
+    InputPart,
+    OutcomePart,
+    ResultPart,
+    RunError,
+)
 
 
 def release(order: str, result: int) -> None: ...

@@ -3,8 +3,15 @@ import textwrap
 
 import pytest
 
-from workflows import CeleriacError, DefinitionError, ImportFailed, UnknownWorkflow, step, workflow
-from workflows.catalog import Catalog
+from celeriac import (
+    CeleriacError,
+    DefinitionError,
+    ImportFailed,
+    UnknownWorkflow,
+    step,
+    workflow,
+)
+from celeriac.workflows.catalog import Catalog
 
 
 @step
@@ -36,7 +43,7 @@ def module(tmp_path, monkeypatch):
 
 
 FLOWS = """
-    from workflows import step, workflow
+    from celeriac import step, workflow
 
     @step
     def {step}(n: int) -> int:
@@ -127,12 +134,12 @@ def test_two_of_one_name_are_refused_with_both_modules(module, kind):
         ("def f(:\n    pass", "SyntaxError: invalid syntax (broken.py:1)"),
         ("import os\n\nnowhere.start()", "NameError: name 'nowhere' is not defined (broken.py:3)"),
         ("import surely_not_there", "ModuleNotFoundError: No module named 'surely_not_there' (broken.py:1)"),
-        ("from workflows import worklow", "ImportError: cannot import name 'worklow' from 'workflows' "),
+        ("from celeriac import worklow", "ImportError: cannot import name 'worklow' from 'celeriac' "),
         ("raise RuntimeError('two\\nlines.')", "RuntimeError: two lines (broken.py:1)"),
         ("raise SystemExit", "SystemExit (broken.py:1)"),
         ("import json\njson.loads('{')", "JSONDecodeError: Expecting property name enclosed in double quotes: "),
         (
-            "from workflows import step\n@step\ndef f(*a): ...",
+            "from celeriac import step\n@step\ndef f(*a): ...",
             "Parameter '*a' of step 'f' takes any number of arguments (broken.py:2). Arguments travel by name: declare",
         ),
     ],
@@ -152,7 +159,7 @@ def test_module_that_cannot_be_imported_gives_one_line_with_the_cause_and_the_pl
     [
         ("surely_not_there", "there is no module 'surely_not_there'"),
         ("surely_not_there.flows", "there is no module 'surely_not_there'"),
-        ("workflows.flowz", "there is no module 'workflows.flowz'"),
+        ("celeriac.flowz", "there is no module 'celeriac.flowz'"),
         ("flows.py", "there is no module 'flows.py' (write the name of the module, not of its file)"),
         ("shop/flows", "there is no module 'shop/flows' (write the name of the module, not of its file)"),
         (".flows", "it is not the whole name of a module, as 'shop.flows' is"),

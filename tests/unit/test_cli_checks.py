@@ -2,13 +2,14 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
-from workflows import step, workflow
-from workflows.catalog import Catalog
-from workflows.cli import checks
-from workflows.cli.checks import CheckStatus
-from workflows.cli.examination import found_packages
-from workflows.history.leases import Serves
-from workflows.history.unserved import Waiting
+from celeriac import step, workflow
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import checks
+from celeriac.workflows.cli.checks import CheckStatus
+from celeriac.workflows.cli.examination import found_package
+from celeriac.workflows.history.leases import Serves
+from celeriac.workflows.history.unserved import Waiting
+from tests.support.processes import ROOT
 
 RUN, OTHER = UUID(int=1), UUID(int=2)
 
@@ -27,21 +28,23 @@ def report(page: int):
     send(render(page))
 
 
-def test_a_module_in_the_current_folder_that_takes_the_name_of_a_package_is_found(tmp_path):
-    (tmp_path / "worker.py").touch()
-    (tmp_path / "beat").mkdir()  # without __init__.py it shadows nothing
-    found = found_packages([str(tmp_path), str(Path(checks.__file__).parents[2])])
-    assert found["worker"] == tmp_path / "worker.py"
-    assert found["workflows"] == Path(checks.__file__).parents[1] / "__init__.py"
-    expected = {**found, "worker": Path("/there/worker/__init__.py")}
-    check = checks.check_packages(expected, found)
+def test_a_module_in_the_current_folder_that_takes_the_name_of_the_package_is_found(tmp_path):
+    (tmp_path / "celeriac.py").touch()
+    found = found_package([str(tmp_path), str(ROOT)])
+    assert found == tmp_path / "celeriac.py"
+    check = checks.check_package(Path("/there/celeriac/__init__.py"), found)
     assert check.status is CheckStatus.ERROR
-    assert check.message == f"'worker' is {tmp_path}/worker.py instead of /there/worker/__init__.py"
+    assert check.message == f"'celeriac' is {tmp_path}/celeriac.py instead of /there/celeriac/__init__.py"
 
 
-def test_packages_that_are_where_they_should_be_are_ok():
-    here = {"worker": Path("/worker/__init__.py")}
-    assert checks.check_packages(here, dict(here)).status is CheckStatus.OK
+def test_a_folder_of_that_name_without_an_init_shadows_nothing(tmp_path):
+    (tmp_path / "celeriac").mkdir()
+    assert found_package([str(tmp_path), str(ROOT)]) == ROOT / "celeriac" / "__init__.py"
+
+
+def test_a_package_that_is_where_it_should_be_is_ok():
+    here = Path("/there/celeriac/__init__.py")
+    assert checks.check_package(here, here).status is CheckStatus.OK
 
 
 def test_imports_without_workflows_are_worth_a_look():
@@ -64,7 +67,7 @@ def test_a_queue_without_a_consumer_is_told_with_its_steps_and_what_to_start():
     check = checks.check_queues(needed, ["celery"])
     assert check.status is CheckStatus.ERROR
     assert check.message == "no worker takes from queue 'pictures', where render goes"
-    assert check.hint.endswith("celery -A worker worker -Q pictures")
+    assert check.hint.endswith("celery -A celeriac worker -Q pictures")
 
 
 def test_a_step_that_waits_long_is_worth_a_look():

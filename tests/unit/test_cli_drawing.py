@@ -1,7 +1,12 @@
-from workflows.cli import drawing
-from workflows.graph import FailurePolicy, Graph, Needs, Node
-from workflows.retry import Retry
-from workflows.templates import ResultPart
+from celeriac.workflows.cli import drawing
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Node,
+)
+from celeriac.workflows.retry import Retry
+from celeriac.workflows.templates import ResultPart
 
 IRREGULAR = Graph(
     workflow="irregular",

@@ -3,7 +3,7 @@ import io
 import click
 import pytest
 
-from workflows.cli.inputs import read_input, read_tags
+from celeriac.workflows.cli.inputs import read_input, read_tags
 
 NO_STDIN = io.StringIO()
 

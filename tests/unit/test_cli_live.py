@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from celeriac.workflows.cli.live import changes, follow
+from celeriac.workflows.cli.stopping import StopRequest
+from celeriac.workflows.cli.words import clock
+from celeriac.workflows.views import ErrorView
 from tests.support.views import RUN, START, run_view, step_view
-from workflows.cli.live import changes, follow
-from workflows.cli.stopping import StopRequest
-from workflows.cli.words import clock
-from workflows.views import ErrorView
 
 NOW = START + timedelta(seconds=4)
 BEGINNING = run_view([step_view("a", status="ready"), step_view("b", ["a"], "pending")], "pending")

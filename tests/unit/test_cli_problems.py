@@ -1,11 +1,11 @@
 from dataclasses import replace
 
+from celeriac.workflows.cli.problems import reasons_page, run_errors
+from celeriac.workflows.cli.render import run_page
+from celeriac.workflows.cli.words import clock
+from celeriac.workflows.explain import Reason
+from celeriac.workflows.views import ErrorView
 from tests.support.views import START, failed_order, lines, run_view, step_view
-from workflows.cli.problems import reasons_page, run_errors
-from workflows.cli.render import run_page
-from workflows.cli.words import clock
-from workflows.explain import Reason
-from workflows.views import ErrorView
 
 BUSY = ErrorView(type="Busy", message="later", traceback="Traceback …\nBusy: later\n")
 

@@ -2,9 +2,9 @@ import os
 import sys
 from pathlib import Path
 
-from workflows import Settings, step, workflow
-from workflows.catalog import Catalog
-from workflows.cli import programs
+from celeriac import Settings, step, workflow
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import programs
 
 SETTINGS = Settings(database_url="postgresql://u:p&w@host/name", broker_url="redis://host", imports=("a", "b"))
 

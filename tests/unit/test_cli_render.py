@@ -1,11 +1,18 @@
 from datetime import timedelta
 
+from celeriac.workflows.cli.as_json import run_to_json
+from celeriac.workflows.cli.render import (
+    RUN_LOOKS,
+    STEP_LOOKS,
+    history_table,
+    run_page,
+    runs_table,
+    tally,
+)
+from celeriac.workflows.events import Event, EventType
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.views import ErrorView
 from tests.support.views import RUN, START, failed_order, lines, run_view, step_view
-from workflows.cli.as_json import run_to_json
-from workflows.cli.render import RUN_LOOKS, STEP_LOOKS, history_table, run_page, runs_table, tally
-from workflows.events import Event, EventType
-from workflows.states import RunStatus, StepStatus
-from workflows.views import ErrorView
 
 NOW = START + timedelta(seconds=4)
 

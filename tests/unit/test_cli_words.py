@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from workflows.cli import words
+from celeriac.workflows.cli import words
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ ONE_SHOT = {"migrate"}
 # How the fleet is started everywhere: in the README, in the acceptance tests, and here.
 COMMANDS = {
     "migrate": "celeriac migrate",
-    "worker": "celery -A worker worker",
-    "beat": "celery -A worker beat",
-    "flower": "celery -A worker flower",
+    "worker": "celery -A celeriac worker",
+    "beat": "celery -A celeriac beat",
+    "flower": "celery -A celeriac flower",
 }
 
 

@@ -8,9 +8,22 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from workflows import CeleriacError, DefinitionError, InputInvalid, StepContext, step, workflow
-from workflows.graph import Graph, Node
-from workflows.templates import Constant, DictOf, InputPart, ListOf, ResultPart
+from celeriac import (
+    CeleriacError,
+    DefinitionError,
+    InputInvalid,
+    StepContext,
+    step,
+    workflow,
+)
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.templates import (
+    Constant,
+    DictOf,
+    InputPart,
+    ListOf,
+    ResultPart,
+)
 
 
 @dataclasses.dataclass

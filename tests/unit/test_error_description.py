@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from worker.invocation import EventLoop, describe_error, invoke
-from workflows import StepContext, step
-from workflows.errors import ResultInvalid
-from workflows.graph import Graph, Node
-from workflows.resolving import RunValues
+from celeriac import StepContext, step
+from celeriac.worker.invocation import EventLoop, describe_error, invoke
+from celeriac.workflows.errors import ResultInvalid
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.resolving import RunValues
 
 
 def raised(function) -> BaseException:

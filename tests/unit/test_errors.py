@@ -5,9 +5,9 @@ import pickle  # noqa: TID251 - Celery and multiprocessing pickle exceptions; ou
 
 import pytest
 
-from workflows import errors
-from workflows.errors import CeleriacError
-from workflows.states import RunStatus
+from celeriac.workflows import errors
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.states import RunStatus
 
 EXAMPLES = [
     errors.DefinitionError(detail="Workflow 'invoice' has a cycle: render → sign → render."),

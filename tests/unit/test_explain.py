@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from celeriac.workflows.explain import explain
+from celeriac.workflows.history.leases import LiveWorker, Serves
+from celeriac.workflows.views import ErrorView
 from tests.support.views import START, run_view, step_view
-from workflows.explain import explain
-from workflows.history.leases import LiveWorker, Serves
-from workflows.views import ErrorView
 
 NOW = START + timedelta(seconds=90)
 DUE = START + timedelta(seconds=70)

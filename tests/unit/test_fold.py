@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celeriac.workflows.events import Event, EventType
+from celeriac.workflows.fold import IllegalEvent, RunState, fold
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.states import RunStatus, StepStatus
 from tests.support.graphs import chain_of, graph_of, graphs
-from workflows.events import Event, EventType
-from workflows.fold import IllegalEvent, RunState, fold
-from workflows.graph import Graph
-from workflows.states import RunStatus, StepStatus
 
 RUN = UUID("0197a1b2-1111-7222-8333-444455556666")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from celeriac.workflows.events import Event, EventType
+from celeriac.workflows.fold import IllegalEvent, fold
+from celeriac.workflows.states import RunStatus
 from tests.support.graphs import chain_of, graph_of
 from tests.unit.test_fold import NOON, RUN, Story, statuses
-from workflows.events import Event, EventType
-from workflows.fold import IllegalEvent, fold
-from workflows.states import RunStatus
 
 PAIR = graph_of({"a": [], "b": ["a"]})
 E = EventType

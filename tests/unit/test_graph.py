@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.templates import (
+    Constant,
+    InputPart,
+    ListOf,
+    ResultPart,
+)
 from tests.support.graphs import IRREGULAR, chain_of, graph_of, graphs
-from workflows.errors import DefinitionError
-from workflows.graph import Graph, Node
-from workflows.templates import Constant, InputPart, ListOf, ResultPart
 
 ORDER = Graph(
     workflow="order",

@@ -4,9 +4,14 @@ from itertools import permutations, product
 
 import pytest
 
-from workflows.graph import FailurePolicy, Graph, Needs, Node
-from workflows.progress import fresh, spread
-from workflows.states import StepStatus
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Node,
+)
+from celeriac.workflows.progress import fresh, spread
+from celeriac.workflows.states import StepStatus
 
 C, F, B, S = StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.SKIPPED
 RUNS, BLOCKED, SKIPPED = StepStatus.READY, StepStatus.BLOCKED, StepStatus.SKIPPED

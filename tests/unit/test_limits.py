@@ -5,10 +5,16 @@ from typing import Any
 
 import pytest
 
-from worker.delivery import Delivery
-from workflows import DefinitionError, Retry, Settings, step, workflow
-from workflows.graph import Graph, Node
-from workflows.history.attempts import Limits
+from celeriac import (
+    DefinitionError,
+    Retry,
+    Settings,
+    step,
+    workflow,
+)
+from celeriac.worker.delivery import Delivery
+from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.history.attempts import Limits
 
 OF_WORKFLOW = Retry(max_attempts=9, delay=9)
 OF_STEP = Retry(max_attempts=7, delay=7)

@@ -1,7 +1,13 @@
 import pytest
 
-from workflows import DefinitionError
-from workflows.names import LONGEST, check_name, check_version, did_you_mean, numbered
+from celeriac import DefinitionError
+from celeriac.workflows.names import (
+    LONGEST,
+    check_name,
+    check_version,
+    did_you_mean,
+    numbered,
+)
 
 
 @pytest.mark.parametrize("name", ["a", "_", "order_processing", "shop.charge-card", "Charge2", "a" * LONGEST])

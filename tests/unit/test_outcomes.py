@@ -4,13 +4,25 @@ from dataclasses import dataclass
 
 import pytest
 
-from workflows import DefinitionError, ErrorInfo, Outcome, outcome, step, workflow
-from workflows.graph import FailurePolicy, Graph, Needs, Node
-from workflows.outcomes import error_info
-from workflows.resolving import Observed, RunValues
-from workflows.states import StepStatus
-from workflows.templates import OutcomePart
-from workflows.values import Codec
+from celeriac import (
+    DefinitionError,
+    ErrorInfo,
+    Outcome,
+    outcome,
+    step,
+    workflow,
+)
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Node,
+)
+from celeriac.workflows.outcomes import error_info
+from celeriac.workflows.resolving import Observed, RunValues
+from celeriac.workflows.states import StepStatus
+from celeriac.workflows.templates import OutcomePart
+from celeriac.workflows.values import Codec
 
 
 @dataclass(frozen=True)

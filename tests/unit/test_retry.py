@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows import DefinitionError, GiveUp, Retry, RetryAfter
-from workflows.retry import error_names
+from celeriac import (
+    DefinitionError,
+    GiveUp,
+    Retry,
+    RetryAfter,
+)
+from celeriac.workflows.retry import error_names
 
 
 class Declined(Exception):

@@ -4,9 +4,16 @@ from typing import Any
 
 import pytest
 
-from worker.retrying import wait_before_retry
-from workflows import ArgumentInvalid, GiveUp, ResultInvalid, Retry, RetryAfter, StepTimedOut
-from workflows.graph import Node
+from celeriac import (
+    ArgumentInvalid,
+    GiveUp,
+    ResultInvalid,
+    Retry,
+    RetryAfter,
+    StepTimedOut,
+)
+from celeriac.worker.retrying import wait_before_retry
+from celeriac.workflows.graph import Node
 
 DEFAULT = Retry(max_attempts=3, delay=1, jitter=0)
 OWN = Retry(max_attempts=3, delay=10, backoff="linear", jitter=0, max_delay=1_000)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from workflows.errors import ConfigurationError
-from workflows.settings import Settings
+from celeriac.workflows.errors import ConfigurationError
+from celeriac.workflows.settings import Settings
 
 
 def test_every_setting_has_a_default_but_for_the_addresses():
@@ -83,7 +83,7 @@ def test_what_is_missing_is_said_with_what_to_do():
 
 
 def test_no_package_reads_the_environment_when_it_is_imported():
-    code = "import workflows, workflows.client, workflows.cli, worker, worker.installation"
+    code = "import celeriac, celeriac.workflows.client, celeriac.workflows.cli, celeriac.worker.installation"
     bad = {"CELERIAC_LEASE_SECONDS": "soon", "CELERIAC_DATABASE_URL": "nonsense", "CELERIAC_IMPORTS": "no.such.module"}
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", code]

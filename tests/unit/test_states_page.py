@@ -10,15 +10,20 @@ from uuid import UUID
 
 import pytest
 
+from celeriac.workflows import fold
+from celeriac.workflows.events import Event, EventType
+from celeriac.workflows.fold import IllegalEvent, RunState, StepState
+from celeriac.workflows.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Node,
+)
+from celeriac.workflows.progress import fresh
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.steering import Action
 from tests.support.graphs import graph_of
 from tests.support.processes import ROOT
-from workflows import fold
-from workflows.events import Event, EventType
-from workflows.fold import IllegalEvent, RunState, StepState
-from workflows.graph import FailurePolicy, Graph, Needs, Node
-from workflows.progress import fresh
-from workflows.states import RunStatus, StepStatus
-from workflows.steering import Action
 
 PAGE = (ROOT / "docs" / "states.md").read_text()
 CHAIN = graph_of({"a": [], "b": ["a"]})

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from workflows import ArgumentInvalid, DefinitionError, ResultInvalid, StepContext, step, workflow
-from workflows.options import NodeOptions, StepOptions
-from workflows.steps import StepUse
+from celeriac import (
+    ArgumentInvalid,
+    DefinitionError,
+    ResultInvalid,
+    StepContext,
+    step,
+    workflow,
+)
+from celeriac.workflows.options import NodeOptions, StepOptions
+from celeriac.workflows.steps import StepUse
 
 
 @dataclass

@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, field_serializer, model_serializer
 from typing_extensions import TypedDict
 
-from workflows import DefinitionError, step, workflow
-from workflows.templates import InputPart, ResultPart
+from celeriac import DefinitionError, step, workflow
+from celeriac.workflows.templates import InputPart, ResultPart
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.reconciler import SETTLE, Watermark
+from celeriac.worker.reconciler import SETTLE, Watermark
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 LONG_AGO = NOON - timedelta(days=1)

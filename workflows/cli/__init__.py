@@ -1,5 +1,5 @@
 """The command ``celeriac``."""
 
-from workflows.cli.entry import main
+from celeriac.workflows.cli.entry import main
 
 __all__ = ["main"]

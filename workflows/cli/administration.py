@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from workflows.cli import programs, words
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.history import schema
+from celeriac.workflows.cli import programs, words
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.history import schema
 
 
 @click.command
@@ -71,4 +71,4 @@ def reconcile(invocation: Invocation, *, once: bool, as_json: bool) -> None:
     # It belongs to the worker's side, which this package does not import. It takes this process's place, so that
     # signals and the exit code need nobody in between.
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "worker.reconcile", *options], environment)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", "celeriac.worker.reconcile", *options], environment)  # noqa: S606

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from workflows.cli import words
-from workflows.cli.as_json import run_to_json
-from workflows.cli.changed import Outcome, Unchanged
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.cli.steer import report
-from workflows.errors import RunEnded
-from workflows.run import Run
-from workflows.states import StepStatus
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.as_json import run_to_json
+from celeriac.workflows.cli.changed import Outcome, Unchanged
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.cli.steer import report
+from celeriac.workflows.errors import RunEnded
+from celeriac.workflows.run import Run
+from celeriac.workflows.states import StepStatus
 
 
 @click.command

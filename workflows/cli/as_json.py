@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from workflows.views import RunView
+from celeriac.workflows.views import RunView
 
 _RUN = TypeAdapter(RunView)
 

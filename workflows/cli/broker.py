@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
 
-from workflows.cli import words
-from workflows.errors import BrokerUnavailable, ConfigurationError
+from celeriac.workflows.cli import words
+from celeriac.workflows.errors import BrokerUnavailable, ConfigurationError
 
 TIMEOUT_SECONDS = 2.0
 _ANSWER_SECONDS = 1.0  # how long workers are given to answer

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from workflows.cli import words
-from workflows.errors import RunEnded
-from workflows.states import RunStatus
+from celeriac.workflows.cli import words
+from celeriac.workflows.errors import RunEnded
+from celeriac.workflows.states import RunStatus
 
 _MOST_RUNS = 20  # that a person is shown one by one
 

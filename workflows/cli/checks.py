@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from workflows.catalog import Catalog
-from workflows.cli import words
-from workflows.history.leases import Serves
-from workflows.history.unserved import Waiting
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import words
+from celeriac.workflows.history.leases import Serves
+from celeriac.workflows.history.unserved import Waiting
 
 LONG_WAIT = timedelta(minutes=1)  # a ready step that nobody claims for so long is worth a look
 
@@ -56,15 +56,12 @@ def skipped(name: str, needs: str) -> Check:
     return Check(name=name, status=CheckStatus.SKIPPED, message=f"not looked at: {needs} first")
 
 
-def check_packages(expected: Mapping[str, Path], found: Mapping[str, Path | None]) -> Check:
-    """Judge whether the packages of this distribution are the ones that Python finds under their names."""
-    shadowed = {name: found[name] for name in expected if found[name] != expected[name]}
-    if not shadowed:
-        return ok("packages", f"{', '.join(expected)} are those of this installation")
-    what = "; ".join(
-        f"{name!r} is {path or 'not found'} instead of {expected[name]}" for name, path in shadowed.items()
-    )
-    return error("packages", what, "Rename your module, start in another folder, or install celeriac again.")
+def check_package(expected: Path, found: Path | None) -> Check:
+    """Judge whether Python finds this installation under the name ``celeriac``."""
+    if found == expected:
+        return ok("package", "celeriac is that of this installation")
+    what = f"'celeriac' is {found or 'not found'} instead of {expected}"
+    return error("package", what, "Rename your module, start in another folder, or install celeriac again.")
 
 
 def check_imports(catalog: Catalog, modules: Sequence[str]) -> Check:
@@ -84,14 +81,14 @@ def check_workers(answering: Collection[str], leasing: Collection[str]) -> Check
         answering: Workers that answer through the broker.
         leasing: Processes that keep their leases alive in the database.
     """
-    start = "Start one: celery -A worker worker"
+    start = "Start one: celery -A celeriac worker"
     if answering and leasing:
         return ok("workers", f"{words.count(len(answering), 'worker')}: {words.some(sorted(answering))}")
     if answering:
         return warning(
             "workers",
             f"{words.some(sorted(answering))} answers, but keeps no lease in this database",
-            "Check that it runs Celeriac's steps (`-A worker`, or worker.install) with the same CELERIAC_DATABASE_URL.",
+            "Check that it runs steps (`-A celeriac`, or celeriac.install) with the same CELERIAC_DATABASE_URL.",
         )
     if leasing:
         return warning(
@@ -116,7 +113,7 @@ def check_queues(needed: Mapping[str, Collection[str]], consumed: Collection[str
         f"no worker takes from queue {queue!r}, where {words.some(sorted(steps))} go{'es' if len(steps) == 1 else ''}"
         for queue, steps in orphaned.items()
     )
-    return error("queues", what, f"Start a worker for it: celery -A worker worker -Q {','.join(sorted(orphaned))}")
+    return error("queues", what, f"Start a worker for it: celery -A celeriac worker -Q {','.join(sorted(orphaned))}")
 
 
 def check_code(waiting: Collection[Waiting], workers: Collection[Serves]) -> Check:

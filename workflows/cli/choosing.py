@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from workflows.cli.inputs import read_tags
-from workflows.client import Filters
-from workflows.states import RunStatus
+from celeriac.workflows.cli.inputs import read_tags
+from celeriac.workflows.client import Filters
+from celeriac.workflows.states import RunStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

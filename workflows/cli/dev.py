@@ -9,14 +9,14 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from workflows.catalog import Catalog
-from workflows.cli import programs
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.cli.processes import STOPPING, Children
-from workflows.cli.servers import servers
-from workflows.cli.stopping import stop_on_signals
-from workflows.errors import ConfigurationError
-from workflows.history import schema
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import programs
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.cli.processes import STOPPING, Children
+from celeriac.workflows.cli.servers import servers
+from celeriac.workflows.cli.stopping import stop_on_signals
+from celeriac.workflows.errors import ConfigurationError
+from celeriac.workflows.history import schema
 
 FLOWER_PORT = 5555
 _STYLES = {"worker": "cyan", "beat": "magenta", "flower": "yellow", "celeriac": "bold green"}

@@ -10,9 +10,9 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from workflows.cli.checks import Check, CheckStatus
-from workflows.cli.examination import examine
-from workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.cli.checks import Check, CheckStatus
+from celeriac.workflows.cli.examination import examine
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
 
 _LOOKS = {
     CheckStatus.OK: ("✓", "green"),

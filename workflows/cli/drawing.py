@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from workflows.cli import words
-from workflows.cli.layout import arrange
-from workflows.compiler import Canvas
-from workflows.compiler import compile as compile_graph
-from workflows.graph import FailurePolicy, Graph, Node
-from workflows.retry import Retry
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.layout import arrange
+from celeriac.workflows.compiler import Canvas
+from celeriac.workflows.compiler import compile as compile_graph
+from celeriac.workflows.graph import FailurePolicy, Graph, Node
+from celeriac.workflows.retry import Retry
 
 
 def as_text(graph: Graph) -> str:

@@ -11,17 +11,27 @@ import click
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
-from workflows.cli import words
-from workflows.cli.administration import audit, migrate, reconcile
-from workflows.cli.again import fork, retry
-from workflows.cli.dev import dev
-from workflows.cli.doctor import doctor
-from workflows.cli.graphs import graph
-from workflows.cli.invocation import Invocation, console
-from workflows.cli.once import run
-from workflows.cli.runs import list_runs, show, start, watch
-from workflows.cli.steer import cancel, pause, resume, terminate
-from workflows.errors import CeleriacError
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.administration import audit, migrate, reconcile
+from celeriac.workflows.cli.again import fork, retry
+from celeriac.workflows.cli.dev import dev
+from celeriac.workflows.cli.doctor import doctor
+from celeriac.workflows.cli.graphs import graph
+from celeriac.workflows.cli.invocation import Invocation, console
+from celeriac.workflows.cli.once import run
+from celeriac.workflows.cli.runs import (
+    list_runs,
+    show,
+    start,
+    watch,
+)
+from celeriac.workflows.cli.steer import (
+    cancel,
+    pause,
+    resume,
+    terminate,
+)
+from celeriac.workflows.errors import CeleriacError
 
 
 class Edge(click.Group):

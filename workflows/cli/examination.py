@@ -6,49 +6,42 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.machinery import PathFinder
+from importlib.resources import files
 from pathlib import Path
 
 from celery import Celery
 from sqlalchemy import text
 
-import workflows
-from workflows.catalog import Catalog
-from workflows.cli import broker, checks
-from workflows.cli.checks import Check, CheckStatus
-from workflows.errors import CeleriacError
-from workflows.history import schema
-from workflows.history.database import Database
-from workflows.history.leases import LeaseStore, LiveWorker
-from workflows.history.reconciling import ReconcilerStore
-from workflows.history.unserved import Waiting, waiting
-from workflows.settings import Settings
-
-_PACKAGES = ("workflows", "worker", "beat")
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import broker, checks
+from celeriac.workflows.cli.checks import Check, CheckStatus
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.history import schema
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.leases import LeaseStore, LiveWorker
+from celeriac.workflows.history.reconciling import ReconcilerStore
+from celeriac.workflows.history.unserved import Waiting, waiting
+from celeriac.workflows.settings import Settings
 
 
 def examine(read_settings: Callable[[], Settings]) -> list[Check]:
     """Look at everything and return what was found. Takes about two seconds: workers are given time to answer."""
-    packages = checks.check_packages(installed_packages(), found_packages([str(Path.cwd()), *sys.path]))
+    package = checks.check_package(_here(), found_package([str(Path.cwd()), *sys.path]))
     try:
         settings = read_settings()
     except CeleriacError as problem:
-        return [checks.error("settings", str(problem)), packages]
-    return [checks.ok("settings", "can be read"), packages, *_with_settings(settings)]
+        return [checks.error("settings", str(problem)), package]
+    return [checks.ok("settings", "can be read"), package, *_with_settings(settings)]
 
 
-def installed_packages() -> dict[str, Path]:
-    """Return the files that this installation's packages are."""
-    folder = Path(workflows.__file__).resolve().parent.parent
-    return {name: folder / name / "__init__.py" for name in _PACKAGES}
+def _here() -> Path:
+    return Path(str(files("celeriac"))).resolve() / "__init__.py"
 
 
-def found_packages(path: Sequence[str]) -> dict[str, Path | None]:
-    """Return the file that each of our packages' names leads to with that search path; None: nowhere."""
-    found: dict[str, Path | None] = {}
-    for name in _PACKAGES:
-        spec = PathFinder.find_spec(name, path)
-        found[name] = Path(spec.origin).resolve() if spec is not None and spec.origin else None
-    return found
+def found_package(path: Sequence[str]) -> Path | None:
+    """Return the file that ``import celeriac`` leads to with that search path; None: nowhere."""
+    spec = PathFinder.find_spec("celeriac", path)
+    return Path(spec.origin).resolve() if spec is not None and spec.origin else None
 
 
 def _with_settings(settings: Settings) -> Iterator[Check]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 from rich.text import Text
 
-from workflows.catalog import Catalog
-from workflows.cli import drawing
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.cli.target import find_workflow
-from workflows.graph import Graph
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import drawing
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.cli.target import find_workflow
+from celeriac.workflows.graph import Graph
 
 
 @click.command

@@ -12,10 +12,10 @@ from typing import IO, Any
 import click
 from rich.console import Console
 
-from workflows.cli import broker
-from workflows.client import Client
-from workflows.history import schema
-from workflows.settings import Settings
+from celeriac.workflows.cli import broker
+from celeriac.workflows.client import Client
+from celeriac.workflows.history import schema
+from celeriac.workflows.settings import Settings
 
 _WIDTH_OF_A_FILE = 120  # columns where the output goes to a pipe or file, which has no width of its own
 

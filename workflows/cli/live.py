@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from workflows.cli import words
-from workflows.cli.layout import FOLD_FROM
-from workflows.cli.render import RUN_LOOKS, STEP_LOOKS, run_page
-from workflows.cli.stopping import StopRequest
-from workflows.states import RunStatus, StepStatus
-from workflows.views import RunView, StepView
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.layout import FOLD_FROM
+from celeriac.workflows.cli.render import RUN_LOOKS, STEP_LOOKS, run_page
+from celeriac.workflows.cli.stopping import StopRequest
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.views import RunView, StepView
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 0.4  # seconds between two looks; longer while nothing changes
 _LINES_BESIDE_STEPS = 5  # head, headings, and a margin that keeps the terminal from scrolling

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import click
 
-from workflows.catalog import Catalog
-from workflows.cli import programs
-from workflows.cli.inputs import read_input
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.cli.live import follow
-from workflows.cli.outcome import report_outcome
-from workflows.cli.processes import STOPPING, Children
-from workflows.cli.servers import servers
-from workflows.cli.stopping import StopRequest, stop_on_signals
-from workflows.cli.target import find_workflow
-from workflows.client import Client
-from workflows.history import schema
-from workflows.settings import Settings
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.cli import programs
+from celeriac.workflows.cli.inputs import read_input
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.cli.live import follow
+from celeriac.workflows.cli.outcome import report_outcome
+from celeriac.workflows.cli.processes import STOPPING, Children
+from celeriac.workflows.cli.servers import servers
+from celeriac.workflows.cli.stopping import StopRequest, stop_on_signals
+from celeriac.workflows.cli.target import find_workflow
+from celeriac.workflows.client import Client
+from celeriac.workflows.history import schema
+from celeriac.workflows.settings import Settings
 
 _GOES_ON = "It goes on when a worker next uses this database."
 _LAST_LINES = 20  # of the worker's log, shown when it dies

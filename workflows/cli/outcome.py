@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from workflows.cli.as_json import run_to_json
-from workflows.cli.invocation import Invocation
-from workflows.cli.problems import run_errors
-from workflows.cli.stopping import StopRequest
-from workflows.run import Run
-from workflows.states import RunStatus
-from workflows.views import RunView
+from celeriac.workflows.cli.as_json import run_to_json
+from celeriac.workflows.cli.invocation import Invocation
+from celeriac.workflows.cli.problems import run_errors
+from celeriac.workflows.cli.stopping import StopRequest
+from celeriac.workflows.run import Run
+from celeriac.workflows.states import RunStatus
+from celeriac.workflows.views import RunView
 
 
 def report_outcome(

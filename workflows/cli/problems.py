@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from workflows.cli import words
-from workflows.cli.layout import FOLD_FROM
-from workflows.cli.render import RUN_LOOKS, STEP_LOOKS, Look
-from workflows.explain import Reason
-from workflows.states import RunStatus, StepStatus
-from workflows.views import ErrorView, RunView, StepView
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.layout import FOLD_FROM
+from celeriac.workflows.cli.render import RUN_LOOKS, STEP_LOOKS, Look
+from celeriac.workflows.explain import Reason
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.views import ErrorView, RunView, StepView
 
 _MOST_REASONS = 20  # lines, unless all are asked for
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from workflows.embedded import launcher
+from celeriac.workflows.embedded import launcher
 
 GRACE_SECONDS = 10.0
 STOPPING = (

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from workflows.catalog import Catalog
-from workflows.settings import Settings
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.settings import Settings
 
-_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "worker")  # quiet: no banner
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "celeriac")  # quiet: no banner
 
 
 def worker(*, queues: Iterable[str], pool: str, concurrency: int | None, name: str, alone: bool) -> list[str]:

@@ -15,11 +15,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from workflows.cli import words
-from workflows.cli.layout import FOLD_FROM, Row, arrange
-from workflows.events import Event
-from workflows.states import RunStatus, StepStatus
-from workflows.views import RunView, StepView
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.layout import FOLD_FROM, Row, arrange
+from celeriac.workflows.events import Event
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.views import RunView, StepView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

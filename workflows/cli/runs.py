@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 import click
 from rich.text import Text
 
-from workflows.cli.as_json import run_to_json
-from workflows.cli.inputs import read_input, read_tags
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.cli.live import follow
-from workflows.cli.outcome import report_outcome
-from workflows.cli.problems import reasons_page, run_errors
-from workflows.cli.render import history_table, run_page, runs_table
-from workflows.cli.stopping import stop_on_signals
-from workflows.states import RunStatus
+from celeriac.workflows.cli.as_json import run_to_json
+from celeriac.workflows.cli.inputs import read_input, read_tags
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.cli.live import follow
+from celeriac.workflows.cli.outcome import report_outcome
+from celeriac.workflows.cli.problems import reasons_page, run_errors
+from celeriac.workflows.cli.render import history_table, run_page, runs_table
+from celeriac.workflows.cli.stopping import stop_on_signals
+from celeriac.workflows.states import RunStatus
 
 _GOES_ON = "It goes on; `celeriac watch` shows it again."
 _LONGEST_RESULT = 500  # characters of a result that a person is shown

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from pydantic import SecretStr
 
-from workflows.cli import broker
-from workflows.embedded import EmbeddedServers
-from workflows.settings import Settings
+from celeriac.workflows.cli import broker
+from celeriac.workflows.embedded import EmbeddedServers
+from celeriac.workflows.settings import Settings
 
 
 @contextmanager

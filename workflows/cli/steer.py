@@ -8,12 +8,12 @@ from uuid import UUID
 
 import click
 
-from workflows.cli import words
-from workflows.cli.changed import Outcome, Unchanged
-from workflows.cli.choosing import Choice, choosing
-from workflows.cli.invocation import Invocation, pass_invocation
-from workflows.client import Client, Filters
-from workflows.steering import Action
+from celeriac.workflows.cli import words
+from celeriac.workflows.cli.changed import Outcome, Unchanged
+from celeriac.workflows.cli.choosing import Choice, choosing
+from celeriac.workflows.cli.invocation import Invocation, pass_invocation
+from celeriac.workflows.client import Client, Filters
+from celeriac.workflows.steering import Action
 
 _reason = click.option("--reason", metavar="TEXT", help="Why; the history and `celeriac show` tell it.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Only tell which runs would change.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from workflows.catalog import Catalog
-from workflows.definitions import Workflow
-from workflows.errors import UnknownWorkflow
-from workflows.names import did_you_mean
+from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.definitions import Workflow
+from celeriac.workflows.errors import UnknownWorkflow
+from celeriac.workflows.names import did_you_mean
 
 
 def find_workflow(target: str) -> tuple[str, Workflow[..., Any]]:

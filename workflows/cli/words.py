@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from workflows.graph import Node
-from workflows.views import StepView
+from celeriac.workflows.graph import Node
+from celeriac.workflows.views import StepView
 
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 

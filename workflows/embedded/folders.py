@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from workflows.errors import ConfigurationError
+from celeriac.workflows.errors import ConfigurationError
 
 # A socket's address holds 104 bytes on macOS and 108 on Linux, with the longest of our names and a final zero.
 _LONGEST_FOLDER = 104 - len("/.s.PGSQL.5432.lock") - 1

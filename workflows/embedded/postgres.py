@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psycopg
 
-from workflows.embedded import orphans
-from workflows.embedded.accounts import account_for, make_reachable, make_readable
-from workflows.embedded.folders import make_socket_folder, prepare, socket_folder
-from workflows.embedded.process import ServerProcess
-from workflows.errors import ConfigurationError
+from celeriac.workflows.embedded import orphans
+from celeriac.workflows.embedded.accounts import account_for, make_reachable, make_readable
+from celeriac.workflows.embedded.folders import make_socket_folder, prepare, socket_folder
+from celeriac.workflows.embedded.process import ServerProcess
+from celeriac.workflows.errors import ConfigurationError
 
 
 class EmbeddedPostgres:

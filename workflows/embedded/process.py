@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from workflows.embedded import launcher
-from workflows.embedded.accounts import Account
-from workflows.errors import ConfigurationError
+from celeriac.workflows.embedded import launcher
+from celeriac.workflows.embedded.accounts import Account
+from celeriac.workflows.errors import ConfigurationError
 
 _POLL = 0.02  # seconds between two looks at whether a server is ready
 

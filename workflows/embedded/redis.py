@@ -13,9 +13,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from workflows.embedded.folders import make_socket_folder, prepare, socket_folder
-from workflows.embedded.process import ServerProcess
-from workflows.errors import ConfigurationError
+from celeriac.workflows.embedded.folders import make_socket_folder, prepare, socket_folder
+from celeriac.workflows.embedded.process import ServerProcess
+from celeriac.workflows.errors import ConfigurationError
 
 
 class EmbeddedRedis:

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import IO, Self
 
-from workflows.embedded.folders import prepare, remove_socket_folder
-from workflows.embedded.postgres import EmbeddedPostgres
-from workflows.embedded.redis import EmbeddedRedis
-from workflows.errors import ConfigurationError
+from celeriac.workflows.embedded.folders import prepare, remove_socket_folder
+from celeriac.workflows.embedded.postgres import EmbeddedPostgres
+from celeriac.workflows.embedded.redis import EmbeddedRedis
+from celeriac.workflows.errors import ConfigurationError
 
 
 class EmbeddedServers:

@@ -11,16 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from workflows.graph import Graph
-from workflows.history.arrays import array_of
-from workflows.history.database import Database
-from workflows.history.direct import DirectConnections
-from workflows.history.patience import patiently
-from workflows.history.settling import End, SettlementStore
-from workflows.history.statements import driver_sql
-from workflows.outcomes import error_info
-from workflows.resolving import Observed
-from workflows.states import RunStatus, StepStatus
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.arrays import array_of
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.direct import DirectConnections
+from celeriac.workflows.history.patience import patiently
+from celeriac.workflows.history.settling import End, SettlementStore
+from celeriac.workflows.history.statements import driver_sql
+from celeriac.workflows.outcomes import error_info
+from celeriac.workflows.resolving import Observed
+from celeriac.workflows.states import RunStatus, StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from workflows.events import EventType
-from workflows.graph import Graph, Phase
-from workflows.history.arrays import array_of
-from workflows.history.statements import statement
-from workflows.progress import Progress
-from workflows.states import RunStatus, StepStatus
+from celeriac.workflows.events import EventType
+from celeriac.workflows.graph import Graph, Phase
+from celeriac.workflows.history.arrays import array_of
+from celeriac.workflows.history.statements import statement
+from celeriac.workflows.progress import Progress
+from celeriac.workflows.states import RunStatus, StepStatus
 
 FORWARD = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED)
 _ENDS = {

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from workflows.history.database import Database
-from workflows.history.statements import statement
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.statements import statement
 
 
 class ControlStore:

@@ -12,8 +12,8 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, exc
 from sqlalchemy.engine import URL, make_url
 
-from workflows.errors import ConfigurationError, DatabaseUnavailable, SchemaMismatch
-from workflows.settings import Settings
+from celeriac.workflows.errors import ConfigurationError, DatabaseUnavailable, SchemaMismatch
+from celeriac.workflows.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 5
 

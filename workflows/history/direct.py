@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
-from workflows.history.database import Database
-from workflows.history.statements import driver_sql
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.statements import driver_sql
 
 
 class DirectConnections:

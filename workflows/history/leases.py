@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from workflows.history.database import Database
-from workflows.history.statements import statement
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.statements import statement
 
 
 def lease_name(worker: str, pid: int, token: str) -> str:

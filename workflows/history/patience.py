@@ -10,8 +10,8 @@ from typing import TypeVar
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from workflows.errors import DatabaseUnavailable
-from workflows.history.database import is_transient
+from celeriac.workflows.errors import DatabaseUnavailable
+from celeriac.workflows.history.database import is_transient
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -11,16 +11,16 @@ import sqlalchemy as sa
 from sqlalchemy import Row
 from sqlalchemy.dialects.postgresql import JSONB
 
-from workflows.errors import UnknownRun
-from workflows.events import Event, EventType
-from workflows.graph import Graph
-from workflows.history.database import Database
-from workflows.history.leases import process_of
-from workflows.history.runs import RunStore
-from workflows.resolving import Observed, RunValues
-from workflows.states import RunStatus, StepStatus
-from workflows.templates import evaluate, observed, sources
-from workflows.views import ErrorView, RunView, StepView
+from celeriac.workflows.errors import UnknownRun
+from celeriac.workflows.events import Event, EventType
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.leases import process_of
+from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.resolving import Observed, RunValues
+from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.templates import evaluate, observed, sources
+from celeriac.workflows.views import ErrorView, RunView, StepView
 
 _RUNS = sa.table(
     "workflow_runs",

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from workflows.graph import Graph, Needs
-from workflows.history.attempts import Attempt
-from workflows.history.database import Database
-from workflows.history.statements import statement
+from celeriac.workflows.graph import Graph, Needs
+from celeriac.workflows.history.attempts import Attempt
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.statements import statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,16 +8,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from workflows.errors import UnknownRun
-from workflows.graph import Graph
-from workflows.history.arrays import array_of
-from workflows.history.changes import Settled
-from workflows.history.database import Database
-from workflows.history.settling import SettlementStore
-from workflows.history.statements import statement
-from workflows.ids import new_run_id
-from workflows.progress import fresh
-from workflows.states import RunStatus
+from celeriac.workflows.errors import UnknownRun
+from celeriac.workflows.graph import Graph
+from celeriac.workflows.history.arrays import array_of
+from celeriac.workflows.history.changes import Settled
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.history.statements import statement
+from celeriac.workflows.ids import new_run_id
+from celeriac.workflows.progress import fresh
+from celeriac.workflows.states import RunStatus
 
 
 class RunStore:

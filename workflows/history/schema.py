@@ -10,8 +10,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, column, inspect, select, table, text
 
-from workflows.errors import SchemaMismatch
-from workflows.history.database import Database
+from celeriac.workflows.errors import SchemaMismatch
+from celeriac.workflows.history.database import Database
 
 # A name of our own: the team's Alembic keeps its `alembic_version` in the same database.
 VERSION_TABLE = "workflow_schema_version"

@@ -14,14 +14,20 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from workflows import progress
-from workflows.events import EventType
-from workflows.graph import Graph, Phase
-from workflows.history.changes import FORWARD, Change, LockedStep, LockedSteps, Settled
-from workflows.history.database import Database
-from workflows.history.statements import statement
-from workflows.progress import Progress
-from workflows.states import RunStatus, StepStatus
+from celeriac.workflows import progress
+from celeriac.workflows.events import EventType
+from celeriac.workflows.graph import Graph, Phase
+from celeriac.workflows.history.changes import (
+    FORWARD,
+    Change,
+    LockedStep,
+    LockedSteps,
+    Settled,
+)
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.statements import statement
+from celeriac.workflows.progress import Progress
+from celeriac.workflows.states import RunStatus, StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from workflows.history.database import Database
-from workflows.history.reconciling import ReadyGroup
-from workflows.states import RunStatus, StepStatus
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.reconciling import ReadyGroup
+from celeriac.workflows.states import RunStatus, StepStatus
 
 _RUNS = sa.table("workflow_runs", sa.column("id"), sa.column("status"))
 _TASKS = sa.table("workflow_tasks", *(sa.column(name) for name in ("run_id", "step", "queue", "priority", "status")))

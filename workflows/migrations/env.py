@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from workflows.history.schema import VERSION_TABLE
+from celeriac.workflows.history.schema import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

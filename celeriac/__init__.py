@@ -1,0 +1,132 @@
+"""Durable workflows for teams that already run Celery.
+
+Everything public is here: ``from celeriac import step, workflow, Client``. A name is imported when it is first used,
+so that a module with steps loads neither SQLAlchemy nor Celery. ``celery -A celeriac worker`` finds ``app``, made from
+the environment; ``install(app)`` adds workflows to a Celery app of your own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.worker.installation import create_app, install
+    from celeriac.workflows.client import Client
+    from celeriac.workflows.context import StepContext
+    from celeriac.workflows.definitions import Workflow, workflow
+    from celeriac.workflows.errors import (
+        ArgumentInvalid,
+        BrokerUnavailable,
+        CeleriacError,
+        ConfigurationError,
+        DatabaseUnavailable,
+        DefinitionError,
+        ImportFailed,
+        InputInvalid,
+        ResultInvalid,
+        ResultTimeout,
+        RunEnded,
+        RunFailed,
+        SchemaMismatch,
+        StepError,
+        StepTimedOut,
+        UnknownRun,
+        UnknownWorkflow,
+        WorkerLost,
+    )
+    from celeriac.workflows.outcomes import ErrorInfo, Outcome, PublicError, outcome
+    from celeriac.workflows.retry import GiveUp, Retry, RetryAfter
+    from celeriac.workflows.run import Run
+    from celeriac.workflows.settings import Settings
+    from celeriac.workflows.states import RunStatus, StepStatus
+    from celeriac.workflows.steps import Step, step
+
+_MODULES = {
+    "worker.installation": ("create_app", "install"),
+    "workflows.client": ("Client",),
+    "workflows.context": ("StepContext",),
+    "workflows.definitions": ("Workflow", "workflow"),
+    "workflows.errors": (
+        "ArgumentInvalid",
+        "BrokerUnavailable",
+        "CeleriacError",
+        "ConfigurationError",
+        "DatabaseUnavailable",
+        "DefinitionError",
+        "ImportFailed",
+        "InputInvalid",
+        "ResultInvalid",
+        "ResultTimeout",
+        "RunEnded",
+        "RunFailed",
+        "SchemaMismatch",
+        "StepError",
+        "StepTimedOut",
+        "UnknownRun",
+        "UnknownWorkflow",
+        "WorkerLost",
+    ),
+    "workflows.outcomes": ("ErrorInfo", "Outcome", "PublicError", "outcome"),
+    "workflows.retry": ("GiveUp", "Retry", "RetryAfter"),
+    "workflows.run": ("Run",),
+    "workflows.settings": ("Settings",),
+    "workflows.states": ("RunStatus", "StepStatus"),
+    "workflows.steps": ("Step", "step"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "ArgumentInvalid",
+    "BrokerUnavailable",
+    "CeleriacError",
+    "Client",
+    "ConfigurationError",
+    "DatabaseUnavailable",
+    "DefinitionError",
+    "ErrorInfo",
+    "GiveUp",
+    "ImportFailed",
+    "InputInvalid",
+    "Outcome",
+    "PublicError",
+    "ResultInvalid",
+    "ResultTimeout",
+    "Retry",
+    "RetryAfter",
+    "Run",
+    "RunEnded",
+    "RunFailed",
+    "RunStatus",
+    "SchemaMismatch",
+    "Settings",
+    "Step",
+    "StepContext",
+    "StepError",
+    "StepStatus",
+    "StepTimedOut",
+    "UnknownRun",
+    "UnknownWorkflow",
+    "WorkerLost",
+    "Workflow",
+    "create_app",
+    "install",
+    "outcome",
+    "step",
+    "workflow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, and keep it."""
+    if name == "app":  # for ``celery -A celeriac``; not in ``__all__``, because asking for it reads the environment
+        return import_module("celeriac.worker.environment").app_from_environment()
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"celeriac.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
