@@ -16,11 +16,11 @@ import redis
 from sqlalchemy import make_url
 
 from benchmarks.sides import Celeriac, PlainCelery, Side
-from celeriac.workflows.cli.processes import Children
+from celeriac.workflows.cli.local.processes import Children
+from celeriac.workflows.dispatch.wakeups import redis_address
 from celeriac.workflows.embedded import EmbeddedServers
 from celeriac.workflows.history.schema import migrate
 from celeriac.workflows.settings import Settings
-from celeriac.workflows.wakeup import redis_address
 
 ROOT = Path(__file__).parents[1]
 _LAST_LINES = 30

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from benchmarks import flows, plain
 from benchmarks.shapes import Shape
 from celeriac import Client
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.settings import Settings
 
 NUMBER = 1  # what every run starts with

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celeriac.worker.installation import create_app, install
-    from celeriac.workflows.client import Client
-    from celeriac.workflows.context import StepContext
-    from celeriac.workflows.definitions import Workflow, workflow
+    from celeriac.workflows.authoring.context import StepContext
+    from celeriac.workflows.authoring.definitions import Workflow, workflow
+    from celeriac.workflows.authoring.outcome import outcome
+    from celeriac.workflows.authoring.steps import Step, step
+    from celeriac.workflows.client.client import Client
+    from celeriac.workflows.client.run import Run
+    from celeriac.workflows.engine.outcomes import ErrorInfo, Outcome, PublicError
+    from celeriac.workflows.engine.retry import GiveUp, Retry, RetryAfter
+    from celeriac.workflows.engine.states import RunStatus, StepStatus
     from celeriac.workflows.errors import (
         ArgumentInvalid,
         BrokerUnavailable,
@@ -35,18 +41,13 @@ if TYPE_CHECKING:
         UnknownWorkflow,
         WorkerLost,
     )
-    from celeriac.workflows.outcomes import ErrorInfo, Outcome, PublicError, outcome
-    from celeriac.workflows.retry import GiveUp, Retry, RetryAfter
-    from celeriac.workflows.run import Run
     from celeriac.workflows.settings import Settings
-    from celeriac.workflows.states import RunStatus, StepStatus
-    from celeriac.workflows.steps import Step, step
 
 _MODULES = {
     "worker.installation": ("create_app", "install"),
-    "workflows.client": ("Client",),
-    "workflows.context": ("StepContext",),
-    "workflows.definitions": ("Workflow", "workflow"),
+    "workflows.client.client": ("Client",),
+    "workflows.authoring.context": ("StepContext",),
+    "workflows.authoring.definitions": ("Workflow", "workflow"),
     "workflows.errors": (
         "ArgumentInvalid",
         "BrokerUnavailable",
@@ -67,12 +68,13 @@ _MODULES = {
         "UnknownWorkflow",
         "WorkerLost",
     ),
-    "workflows.outcomes": ("ErrorInfo", "Outcome", "PublicError", "outcome"),
-    "workflows.retry": ("GiveUp", "Retry", "RetryAfter"),
-    "workflows.run": ("Run",),
+    "workflows.authoring.outcome": ("outcome",),
+    "workflows.engine.outcomes": ("ErrorInfo", "Outcome", "PublicError"),
+    "workflows.engine.retry": ("GiveUp", "Retry", "RetryAfter"),
+    "workflows.client.run": ("Run",),
     "workflows.settings": ("Settings",),
-    "workflows.states": ("RunStatus", "StepStatus"),
-    "workflows.steps": ("Step", "step"),
+    "workflows.engine.states": ("RunStatus", "StepStatus"),
+    "workflows.authoring.steps": ("Step", "step"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

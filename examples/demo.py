@@ -12,8 +12,8 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from celeriac import CeleriacError, Client, Settings
-from celeriac.workflows.cli.entry import celeriac
-from celeriac.workflows.cli.servers import servers
+from celeriac.workflows.cli.local.servers import servers
+from celeriac.workflows.cli.main import celeriac
 
 
 def run_and_show(target: str, as_text: Callable[[Any], str]) -> None:

@@ -12,9 +12,9 @@ from celery import Celery, states
 from celery.backends.base import BaseBackend
 from celery.canvas import maybe_signature
 
+from celeriac.workflows.engine.ids import parse_task_id
+from celeriac.workflows.engine.states import StepStatus
 from celeriac.workflows.history.tasks import find_task
-from celeriac.workflows.ids import parse_task_id
-from celeriac.workflows.states import StepStatus
 
 if TYPE_CHECKING:
     from celeriac.worker.runtime import Runtime

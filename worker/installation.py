@@ -6,12 +6,12 @@ from typing import Any
 
 from celery import Celery, signals
 
-from celeriac.worker.duties import ReconcilerThread
-from celeriac.worker.events import BatchedEvents
-from celeriac.worker.keeper import Keeper
+from celeriac.worker.event_batching import BatchedEvents
+from celeriac.worker.lease_renewal import Keeper
+from celeriac.worker.reconciler_thread import ReconcilerThread
 from celeriac.worker.runtime import Runtime
 from celeriac.worker.task import StepTask, task_of
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.errors import CeleriacError, ConfigurationError, DatabaseUnavailable
 from celeriac.workflows.history import schema
 from celeriac.workflows.settings import Settings

@@ -10,13 +10,13 @@ import traceback
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from celeriac.workflows.context import StepContext
+from celeriac.workflows.authoring.context import StepContext
+from celeriac.workflows.authoring.steps import Step
+from celeriac.workflows.engine.graph import Node
+from celeriac.workflows.engine.outcomes import PublicError
+from celeriac.workflows.engine.resolving import RunValues
+from celeriac.workflows.engine.templates import MissingPart, evaluate
 from celeriac.workflows.errors import ArgumentInvalid, CeleriacError
-from celeriac.workflows.graph import Node
-from celeriac.workflows.outcomes import PublicError
-from celeriac.workflows.resolving import RunValues
-from celeriac.workflows.steps import Step
-from celeriac.workflows.templates import MissingPart, evaluate
 
 T = TypeVar("T")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -11,7 +11,7 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from celeriac.workflows.wakeup import redis_address
+from celeriac.workflows.dispatch.wakeups import redis_address
 
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue's name and a priority
 _PRIORITY_STEPS = (0, 3, 6, 9)

@@ -13,10 +13,10 @@ import time
 import click
 from celery import Celery
 
-from celeriac.worker.duties import reconciler_of
 from celeriac.worker.reconciler import SETTLE, Reconciled
+from celeriac.worker.reconciler_thread import reconciler_of
 from celeriac.worker.runtime import Runtime
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.errors import CeleriacError
 from celeriac.workflows.history import schema
 from celeriac.workflows.settings import Settings

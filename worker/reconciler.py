@@ -16,21 +16,21 @@ from uuid import UUID
 
 import redis
 
-from celeriac.worker.overdue import Overdue
+from celeriac.worker.attempt_timeouts import Overdue
 from celeriac.worker.queues import RedisQueues
-from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.publisher import Publisher
+from celeriac.workflows.engine.ids import parse_task_id, task_id
 from celeriac.workflows.errors import WorkerLost
 from celeriac.workflows.history.attempts import AttemptStore
-from celeriac.workflows.history.reconciling import (
+from celeriac.workflows.history.reconciliation import (
     Exhausted,
     ReadyGroup,
     ReconcilerStore,
     Unclaimed,
 )
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.ids import parse_task_id, task_id
-from celeriac.workflows.publisher import Publisher
+from celeriac.workflows.history.transitions import SettlementStore
 from celeriac.workflows.settings import Settings
 
 logger = logging.getLogger(__name__)

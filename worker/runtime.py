@@ -11,21 +11,21 @@ from secrets import token_hex
 
 from celery import Celery
 
+from celeriac.worker.attempt_timeouts import Overdue
 from celeriac.worker.backend import HistoryBackend
-from celeriac.worker.carrier import Carrier
-from celeriac.worker.delivery import Delivery
-from celeriac.worker.overdue import Overdue
+from celeriac.worker.continuation import Carrier
+from celeriac.worker.execution import Delivery
 from celeriac.worker.telemetry import Telemetry
-from celeriac.workflows.aftermath import Aftermath
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.publisher import Publisher, publishing_app_like
+from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.history.attempts import AttemptStore
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.leases import LeaseStore, lease_name
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.publisher import Publisher, publishing_app_like
+from celeriac.workflows.history.transitions import SettlementStore
 from celeriac.workflows.settings import Settings
-from celeriac.workflows.wakeup import Wakeups
 
 
 class Runtime:

@@ -10,8 +10,8 @@ from celery import Task
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
-from celeriac.workflows.history.patience import patiently
-from celeriac.workflows.steps import Step
+from celeriac.workflows.authoring.steps import Step
+from celeriac.workflows.history.outage import patiently
 
 if TYPE_CHECKING:
     from celeriac.worker.runtime import Runtime

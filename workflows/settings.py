@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from celeriac.workflows.engine.retry import Retry
 from celeriac.workflows.errors import ConfigurationError
-from celeriac.workflows.retry import Retry
 
 
 class Settings(BaseSettings):

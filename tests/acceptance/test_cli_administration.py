@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from celeriac import Client
-from celeriac.workflows.history.leases import Serves
+from celeriac.workflows.engine.views import WorkerScope
 from celeriac.workflows.settings import Settings
 from tests.support.commands import Celeriac, CeleriacInside
 from tests.support.servers import redis_client
@@ -49,7 +49,7 @@ def test_reconciling_once_dispatches_what_is_lost_and_ends(celeriac: CeleriacIns
     with redis_client(settings.require_broker_url()) as broker:
         broker.flushdb()
     with Client(settings) as client:  # without a worker that has the code, a message would only be thrown away
-        serves = Serves(steps=frozenset({"prepare"}))
+        serves = WorkerScope(steps=frozenset({"prepare"}))
         client.leases.renew(["process:w:1:x"], worker="w", lease=timedelta(minutes=1), serves=serves)
     ended = Celeriac(settings)("reconcile", "--once", "--json")
     assert (ended.exit_code, json.loads(ended.out)["redispatched"]) == (0, 1)

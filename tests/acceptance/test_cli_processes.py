@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from celeriac.workflows.cli.processes import GRACE_SECONDS, Children, Ended
+from celeriac.workflows.cli.local.processes import GRACE_SECONDS, Children, Ended
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 

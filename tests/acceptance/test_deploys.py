@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from celeriac import Client
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
 from tests.support.waiting import wait_until
 
 BEFORE = """

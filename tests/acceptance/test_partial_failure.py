@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import RunEnded, RunFailed
-from celeriac.workflows.states import RunStatus
 from tests.support.flows_sagas import all_parts, held_saga, hooked, hooked_branches, order_saga, replaced, stubborn_saga
 from tests.support.outcomes import events_of
 from tests.support.waiting import wait_until

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import strategies
 
 from celeriac import Client, StepContext, Workflow, workflow
-from celeriac.workflows.events import EventType
-from celeriac.workflows.run import Run
-from celeriac.workflows.states import StepStatus
+from celeriac.workflows.client.run import Run
+from celeriac.workflows.engine.events import EventType
+from celeriac.workflows.engine.states import StepStatus
 from tests.support.flows_chaos import fork, irregular, mix
 from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, wait_for_all
 from tests.support.waiting import wait_until

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import redis
 
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.engine.states import RunStatus
 from tests.support.flows_chaos import hold, holding, irregular, line
 from tests.support.flows_wide import CHAIN, FAN, chain, chain_of_long_names, fan, fan_of_long_names, loose
 from tests.support.outcomes import assert_all_completed_once, events_of, redispatches, wait_for_all

@@ -2,8 +2,8 @@
 
 import pytest
 
+from celeriac.workflows.engine.states import StepStatus
 from celeriac.workflows.errors import RunFailed
-from celeriac.workflows.states import StepStatus
 
 MODULE = "tests.support.flows_mishaps"
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.engine.states import RunStatus, StepStatus
 from tests.support.flows_chaos import beside_stranded, holding, line, stranded, travelling
 from tests.support.outcomes import assert_all_completed_once, events_of, let_reconcile, scalar
 from tests.support.waiting import wait_until

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.engine.states import RunStatus
 from tests.support.flows_chaos import fork, line
 from tests.support.outcomes import (
     assert_all_completed_once,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.engine.states import RunStatus
 from tests.support.flows_sagas import order_saga
 from tests.support.outcomes import events_of
 from tests.support.waiting import wait_until

@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from celeriac.worker.invocation import describe_error
-from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.states import RunStatus
+from celeriac.workflows.engine.templates import InputPart, ResultPart
 from celeriac.workflows.history.attempts import AttemptStore
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.states import RunStatus
-from celeriac.workflows.templates import InputPart, ResultPart
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.proxy import PostgresProxy, postgres_proxy
 from tests.support.store import ALIVE, DEAD, Store

@@ -2,9 +2,9 @@
 
 import pytest
 
-from celeriac.workflows.audit import Audit
+from celeriac.workflows.client.audit import Audit
+from celeriac.workflows.engine.ids import new_run_id
 from celeriac.workflows.errors import UnknownRun
-from celeriac.workflows.ids import new_run_id
 from tests.support.graphs import graph_of
 from tests.support.store import DEAD
 
@@ -163,6 +163,6 @@ def test_an_audit_beside_workers_that_go_on_is_clean(store):
 
 
 def test_each_run_is_audited_however_many_there_are(store, monkeypatch):
-    monkeypatch.setattr("celeriac.workflows.history.reading._CHUNK", 2)
+    monkeypatch.setattr("celeriac.workflows.history.reader._CHUNK", 2)
     runs = [store.start(graph_of(SHAPE)) for _ in range(5)]
     assert [run_id for run_id, _ in Audit(store.reader, store.runs).audit(store.reader.ids())] == sorted(runs)

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from celeriac import Client, step, workflow
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import (
     CeleriacError,
     ConfigurationError,
@@ -25,7 +26,6 @@ from celeriac.workflows.errors import (
     UnknownWorkflow,
 )
 from celeriac.workflows.settings import Settings
-from celeriac.workflows.states import RunStatus
 from tests.support.store import Store
 from tests.support.waiting import wait_until
 

@@ -14,13 +14,13 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.catalog import Catalog
-from celeriac.workflows.events import EventType
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.client.control import Action
+from celeriac.workflows.engine.events import EventType
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import Limits
 from celeriac.workflows.history.control import ControlStore
 from celeriac.workflows.settings import Settings
-from celeriac.workflows.states import RunStatus
-from celeriac.workflows.steering import Action
 from tests.support.broker import Broker
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.store import Store

@@ -11,20 +11,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from celeriac import Client, DefinitionError, step, workflow
-from celeriac.workflows.catalog import Catalog
-from celeriac.workflows.events import EventType
-from celeriac.workflows.forking import reusable
-from celeriac.workflows.graph import (
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.engine.events import EventType
+from celeriac.workflows.engine.forking import reusable
+from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,
     Node,
 )
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.templates import InputPart, ResultPart
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.settling import Settled, SettlementStore
+from celeriac.workflows.history.transitions import Settled, SettlementStore
 from celeriac.workflows.settings import Settings
-from celeriac.workflows.states import RunStatus, StepStatus
-from celeriac.workflows.templates import InputPart, ResultPart
 from tests.integration.test_partial_failure import run_to_its_end
 from tests.support.broker import Broker
 from tests.support.graphs import IRREGULAR, chain_of, graph_of, graphs_with_rules

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
 
-from celeriac.workflows.audit import Audit
-from celeriac.workflows.graph import Graph
+from celeriac.workflows.client.audit import Audit
+from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.history.attempts import Attempt
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.history.transitions import SettlementStore
 from tests.support.graphs import IRREGULAR, graph_of, graphs
 from tests.support.store import ALIVE, DEAD, Store
 

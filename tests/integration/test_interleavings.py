@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from celeriac import StepContext, step
 from celeriac.worker.installation import create_app
-from celeriac.workflows.catalog import Catalog
-from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, fan_of, graph_of, graphs

@@ -3,9 +3,9 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from celeriac.workflows.graph import FailurePolicy, Graph, Needs
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.engine.graph import FailurePolicy, Graph, Needs
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.history.transitions import SettlementStore
 from tests.support.graphs import graphs_with_rules
 from tests.support.store import Store
 

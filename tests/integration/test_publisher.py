@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
-from celeriac.workflows.publisher import Publisher, publishing_app, publishing_app_like
+from celeriac.workflows.dispatch.publisher import Publisher, publishing_app, publishing_app_like
 from celeriac.workflows.settings import Settings
 from tests.support.broker import body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
@@ -120,7 +120,7 @@ def test_a_broker_that_takes_connections_and_never_answers_delays_nobody_for_lon
 
 
 def test_a_broker_that_is_back_is_published_to_again(settings, broker, monkeypatch):
-    monkeypatch.setattr("celeriac.workflows.publisher._SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE", 0.0)
+    monkeypatch.setattr("celeriac.workflows.dispatch.publisher._SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE", 0.0)
     app = publishing_app(settings)
     publisher = Publisher(app)
     publisher.dispatch(chain_of(1), uuid4(), frozenset())

@@ -7,8 +7,8 @@ import pytest
 import redis
 
 from celeriac.worker.queues import RedisQueues, queues_of
-from celeriac.workflows.ids import task_id
-from celeriac.workflows.publisher import Publisher, publishing_app
+from celeriac.workflows.dispatch.publisher import Publisher, publishing_app
+from celeriac.workflows.engine.ids import task_id
 from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker
 from tests.support.graphs import chain_of, fan_of

@@ -11,7 +11,7 @@ import redis
 from celery import Celery
 from pydantic import SecretStr
 
-from celeriac.worker.overdue import Overdue
+from celeriac.worker.attempt_timeouts import Overdue
 from celeriac.worker.queues import queues_of
 from celeriac.worker.reconciler import (
     BLIND_WAIT,
@@ -20,16 +20,16 @@ from celeriac.worker.reconciler import (
     Reconciled,
     Reconciler,
 )
-from celeriac.workflows.aftermath import Aftermath
+from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.publisher import Publisher, publishing_app
+from celeriac.workflows.dispatch.wakeups import Wakeups
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.ids import task_id
 from celeriac.workflows.errors import DatabaseUnavailable
-from celeriac.workflows.graph import Graph
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.reconciling import ReconcilerStore
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.ids import task_id
-from celeriac.workflows.publisher import Publisher, publishing_app
+from celeriac.workflows.history.reconciliation import ReconcilerStore
+from celeriac.workflows.history.transitions import SettlementStore
 from celeriac.workflows.settings import Settings
-from celeriac.workflows.wakeup import Wakeups
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.store import ALIVE, DEAD, WORKER, Store

@@ -8,10 +8,10 @@ from datetime import datetime
 import pytest
 
 from celeriac.worker.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
+from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.history.attempts import UNLIMITED, Attempt, Limits
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.publisher import publishing_app
+from celeriac.workflows.history.transitions import SettlementStore
 from tests.integration.test_attempts import proxy, through
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of

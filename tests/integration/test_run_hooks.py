@@ -2,10 +2,10 @@
 
 import pytest
 
-from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.history.transitions import SettlementStore
 from tests.integration.test_sagas import Saga, saga_of
 from tests.support.store import DEAD, Store
 

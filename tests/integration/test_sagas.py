@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from celeriac.workflows.graph import Graph, Node
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import UNLIMITED
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.settling import Settled, SettlementStore
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.history.transitions import Settled, SettlementStore
 from tests.support.graphs import graphs
 from tests.support.store import DEAD, Store
 

@@ -8,12 +8,12 @@ from threading import Barrier
 import pytest
 import sqlalchemy as sa
 
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.ids import new_run_id
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import DatabaseUnavailable, UnknownRun
-from celeriac.workflows.graph import Graph, Node
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.ids import new_run_id
-from celeriac.workflows.states import RunStatus
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 
 

@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 
 from celeriac import Retry
-from celeriac.worker.overdue import Overdue
+from celeriac.worker.attempt_timeouts import Overdue
 from celeriac.worker.reconciler import Reconciled
+from celeriac.workflows.dispatch.publisher import publishing_app
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import Limits
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.settling import SettlementStore
-from celeriac.workflows.publisher import publishing_app
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.history.transitions import SettlementStore
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from celeriac.workflows.cli.entry import celeriac
+from celeriac.workflows.cli.main import celeriac
 from celeriac.workflows.settings import Settings
 from tests.support.processes import ROOT, environment
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from celeriac.workflows.graph import (
+from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,

@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from celeriac.workflows.compiler import compile
-from celeriac.workflows.graph import Graph
-from celeriac.workflows.messages import messages_of
+from celeriac.workflows.dispatch.messages import messages_of
+from celeriac.workflows.engine.compiler import compile
+from celeriac.workflows.engine.graph import Graph
 
 RUN = UUID("0197a1b2-1111-7222-8333-444455556666")
 

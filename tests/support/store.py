@@ -9,9 +9,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from celeriac.workflows.audit import Audit, Discrepancy
+from celeriac.workflows.client.audit import Audit, Discrepancy
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.views import WorkerScope
 from celeriac.workflows.errors import WorkerLost
-from celeriac.workflows.graph import Graph
 from celeriac.workflows.history.attempts import (
     Attempt,
     AttemptStore,
@@ -20,9 +21,9 @@ from celeriac.workflows.history.attempts import (
     Next,
 )
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.leases import LeaseStore, Serves
-from celeriac.workflows.history.reading import Reader
-from celeriac.workflows.history.reconciling import LostAttempt, ReconcilerStore
+from celeriac.workflows.history.leases import LeaseStore
+from celeriac.workflows.history.reader import Reader
+from celeriac.workflows.history.reconciliation import LostAttempt, ReconcilerStore
 from celeriac.workflows.history.runs import RunStore
 
 WORKER = "celery@here"
@@ -65,7 +66,7 @@ class Store:
         steps = {node.step for node in graph.nodes}
         if self.serves and not steps <= self._served:
             self._served |= steps
-            serves = Serves(steps=frozenset(self._served))
+            serves = WorkerScope(steps=frozenset(self._served))
             self.leases.renew([SERVING], worker="celery@there", lease=timedelta(minutes=10), serves=serves)
         run_id, _ = self.runs.start(graph, run_input, **{"tags": {}, **options})
         return run_id

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from rich.console import Console, RenderableType
 
-from celeriac.workflows.states import RunStatus, StepStatus
-from celeriac.workflows.views import ErrorView, RunView, StepView
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.views import ErrorView, RunView, StepView
 
 RUN = UUID("0197a1b2-1111-7222-8333-444455556666")
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

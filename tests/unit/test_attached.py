@@ -10,9 +10,9 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.catalog import Catalog
-from celeriac.workflows.graph import Graph, Phase
-from celeriac.workflows.templates import (
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.engine.graph import Graph, Phase
+from celeriac.workflows.engine.templates import (
     Constant,
     InputPart,
     OutcomePart,

@@ -11,7 +11,7 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
 
 
 @step

@@ -3,9 +3,9 @@ from uuid import UUID
 import click
 import pytest
 
-from celeriac.workflows.cli.changed import Outcome, Unchanged
-from celeriac.workflows.cli.choosing import choice_of
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.cli.display.change_report import Outcome, Unchanged
+from celeriac.workflows.cli.selection import choice_of
+from celeriac.workflows.engine.states import RunStatus
 
 ONE, TWO, THREE = (UUID(int=number) for number in (1, 2, 3))
 

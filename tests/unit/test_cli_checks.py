@@ -3,12 +3,11 @@ from pathlib import Path
 from uuid import UUID
 
 from celeriac import step, workflow
-from celeriac.workflows.catalog import Catalog
+from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.cli import checks
 from celeriac.workflows.cli.checks import CheckStatus
-from celeriac.workflows.cli.examination import found_package
-from celeriac.workflows.history.leases import Serves
-from celeriac.workflows.history.unserved import Waiting
+from celeriac.workflows.cli.diagnostics import found_package
+from celeriac.workflows.engine.views import Waiting, WorkerScope
 from tests.support.processes import ROOT
 
 RUN, OTHER = UUID(int=1), UUID(int=2)
@@ -77,7 +76,7 @@ def test_a_step_that_waits_long_is_worth_a_look():
 
 
 def serving(queues="celery", steps="send"):
-    return Serves(queues=frozenset(queues.split()), steps=frozenset(steps.split()))
+    return WorkerScope(queues=frozenset(queues.split()), steps=frozenset(steps.split()))
 
 
 def test_a_step_that_no_worker_has_is_told_with_the_runs_that_wait_for_it():

@@ -1,12 +1,12 @@
-from celeriac.workflows.cli import drawing
-from celeriac.workflows.graph import (
+from celeriac.workflows.cli.display import drawing
+from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,
     Node,
 )
-from celeriac.workflows.retry import Retry
-from celeriac.workflows.templates import ResultPart
+from celeriac.workflows.engine.retry import Retry
+from celeriac.workflows.engine.templates import ResultPart
 
 IRREGULAR = Graph(
     workflow="irregular",

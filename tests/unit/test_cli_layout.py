@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.cli.layout import FOLD_FROM, arrange
+from celeriac.workflows.cli.display.layout import FOLD_FROM, arrange
 
 
 def drawn(names: list[str], edges: list[tuple[str, str]], folded: str = "") -> list[str]:

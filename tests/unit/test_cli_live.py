@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from celeriac.workflows.cli.live import changes, follow
-from celeriac.workflows.cli.stopping import StopRequest
-from celeriac.workflows.cli.words import clock
-from celeriac.workflows.views import ErrorView
+from celeriac.workflows.cli.display.formatting import clock
+from celeriac.workflows.cli.following import changes, follow
+from celeriac.workflows.cli.local.stopping import StopRequest
+from celeriac.workflows.engine.views import ErrorView
 from tests.support.views import RUN, START, run_view, step_view
 
 NOW = START + timedelta(seconds=4)

@@ -1,10 +1,10 @@
 from dataclasses import replace
 
-from celeriac.workflows.cli.problems import reasons_page, run_errors
-from celeriac.workflows.cli.render import run_page
-from celeriac.workflows.cli.words import clock
-from celeriac.workflows.explain import Reason
-from celeriac.workflows.views import ErrorView
+from celeriac.workflows.cli.display.error_report import reasons_page, run_errors
+from celeriac.workflows.cli.display.formatting import clock
+from celeriac.workflows.cli.display.render import run_page
+from celeriac.workflows.client.explain import Reason
+from celeriac.workflows.engine.views import ErrorView
 from tests.support.views import START, failed_order, lines, run_view, step_view
 
 BUSY = ErrorView(type="Busy", message="later", traceback="Traceback …\nBusy: later\n")

@@ -3,8 +3,8 @@ import sys
 from pathlib import Path
 
 from celeriac import Settings, step, workflow
-from celeriac.workflows.catalog import Catalog
-from celeriac.workflows.cli import programs
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.cli.local import programs
 
 SETTINGS = Settings(database_url="postgresql://u:p&w@host/name", broker_url="redis://host", imports=("a", "b"))
 

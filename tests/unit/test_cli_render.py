@@ -1,7 +1,7 @@
 from datetime import timedelta
 
-from celeriac.workflows.cli.as_json import run_to_json
-from celeriac.workflows.cli.render import (
+from celeriac.workflows.cli.display.as_json import run_to_json
+from celeriac.workflows.cli.display.render import (
     RUN_LOOKS,
     STEP_LOOKS,
     history_table,
@@ -9,9 +9,9 @@ from celeriac.workflows.cli.render import (
     runs_table,
     tally,
 )
-from celeriac.workflows.events import Event, EventType
-from celeriac.workflows.states import RunStatus, StepStatus
-from celeriac.workflows.views import ErrorView
+from celeriac.workflows.engine.events import Event, EventType
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.views import ErrorView
 from tests.support.views import RUN, START, failed_order, lines, run_view, step_view
 
 NOW = START + timedelta(seconds=4)

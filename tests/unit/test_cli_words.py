@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac.workflows.cli import words
+from celeriac.workflows.cli.display import formatting
 
 
 @pytest.mark.parametrize(
@@ -24,26 +24,31 @@ from celeriac.workflows.cli import words
     ],
 )
 def test_a_duration_is_told_in_its_two_largest_units(seconds, expected):
-    assert words.duration(timedelta(seconds=seconds)) == expected
+    assert formatting.duration(timedelta(seconds=seconds)) == expected
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(-5, "0 s"), (0, "0 s"), (59.9, "59 s"), (60, "1 min"), (7200, "2 h"), (90_000, "1 d")]
 )
 def test_an_age_is_told_in_its_largest_unit(seconds, expected):
-    assert words.age(timedelta(seconds=seconds)) == expected
+    assert formatting.age(timedelta(seconds=seconds)) == expected
 
 
 def test_a_long_list_is_cut_and_counted():
-    assert words.some(["a", "b", "c", "d"]) == "a, b, c, d"
-    assert words.some([str(number) for number in range(2000)]) == "0, 1, 2 and 1,997 more"
+    assert formatting.some(["a", "b", "c", "d"]) == "a, b, c, d"
+    assert formatting.some([str(number) for number in range(2000)]) == "0, 1, 2 and 1,997 more"
 
 
 def test_a_message_of_several_lines_becomes_one():
     assert (
-        words.one_line("connection failed:\n\tIs the server running?\n") == "connection failed: Is the server running?"
+        formatting.one_line("connection failed:\n\tIs the server running?\n")
+        == "connection failed: Is the server running?"
     )
 
 
 def test_one_is_not_many():
-    assert (words.count(1, "run"), words.count(0, "run"), words.count(2000, "run")) == ("1 run", "0 runs", "2,000 runs")
+    assert (formatting.count(1, "run"), formatting.count(0, "run"), formatting.count(2000, "run")) == (
+        "1 run",
+        "0 runs",
+        "2,000 runs",
+    )

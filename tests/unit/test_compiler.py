@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.compiler import (
+from celeriac.workflows.engine.compiler import (
     MESSAGE_BUDGET,
     Canvas,
     _size,
     compile,
 )
-from celeriac.workflows.graph import Graph
+from celeriac.workflows.engine.graph import Graph
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of, graphs, graphs_under_way
 from tests.support.interpreter import Interpreter
 

@@ -16,8 +16,8 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.graph import Graph, Node
-from celeriac.workflows.templates import (
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.templates import (
     Constant,
     DictOf,
     InputPart,

@@ -6,9 +6,9 @@ import pytest
 
 from celeriac import StepContext, step
 from celeriac.worker.invocation import EventLoop, describe_error, invoke
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.resolving import RunValues
 from celeriac.workflows.errors import ResultInvalid
-from celeriac.workflows.graph import Graph, Node
-from celeriac.workflows.resolving import RunValues
 
 
 def raised(function) -> BaseException:

@@ -6,8 +6,8 @@ import pickle  # noqa: TID251 - Celery and multiprocessing pickle exceptions; ou
 import pytest
 
 from celeriac.workflows import errors
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import CeleriacError
-from celeriac.workflows.states import RunStatus
 
 EXAMPLES = [
     errors.DefinitionError(detail="Workflow 'invoice' has a cycle: render → sign → render."),

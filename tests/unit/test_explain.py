@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac.workflows.explain import explain
-from celeriac.workflows.history.leases import LiveWorker, Serves
-from celeriac.workflows.views import ErrorView
+from celeriac.workflows.client.explain import explain
+from celeriac.workflows.engine.views import ErrorView, LiveWorker, WorkerScope
 from tests.support.views import START, run_view, step_view
 
 NOW = START + timedelta(seconds=90)
@@ -14,7 +13,7 @@ DUE = START + timedelta(seconds=70)
 
 
 def worker(name: str = "celery@a", queues=("celery",), steps=("pay", "ship")) -> LiveWorker:
-    serves = Serves(queues=frozenset(queues), steps=frozenset(steps))
+    serves = WorkerScope(queues=frozenset(queues), steps=frozenset(steps))
     return LiveWorker(name=name, processes=2, expires_at=NOW + timedelta(seconds=6), serves=serves)
 
 

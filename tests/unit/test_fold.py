@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.events import Event, EventType
-from celeriac.workflows.fold import IllegalEvent, RunState, fold
-from celeriac.workflows.graph import Graph
-from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.engine.events import Event, EventType
+from celeriac.workflows.engine.fold import IllegalEvent, RunState, fold
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.states import RunStatus, StepStatus
 from tests.support.graphs import chain_of, graph_of, graphs
 
 RUN = UUID("0197a1b2-1111-7222-8333-444455556666")

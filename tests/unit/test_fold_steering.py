@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.workflows.events import Event, EventType
-from celeriac.workflows.fold import IllegalEvent, fold
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.engine.events import Event, EventType
+from celeriac.workflows.engine.fold import IllegalEvent, fold
+from celeriac.workflows.engine.states import RunStatus
 from tests.support.graphs import chain_of, graph_of
 from tests.unit.test_fold import NOON, RUN, Story, statuses
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.errors import DefinitionError
-from celeriac.workflows.graph import Graph, Node
-from celeriac.workflows.templates import (
+from celeriac.workflows.engine.graph import Graph, Node
+from celeriac.workflows.engine.templates import (
     Constant,
     InputPart,
     ListOf,
     ResultPart,
 )
+from celeriac.workflows.errors import DefinitionError
 from tests.support.graphs import IRREGULAR, chain_of, graph_of, graphs
 
 ORDER = Graph(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.ids import new_run_id, parse_task_id, task_id
+from celeriac.workflows.engine.ids import new_run_id, parse_task_id, task_id
 
 
 def test_a_run_id_is_a_uuid_of_version_7():
@@ -15,14 +15,14 @@ def test_a_run_id_is_a_uuid_of_version_7():
 
 def test_run_ids_ascend_with_the_time_of_their_start(monkeypatch):
     instants = iter([1_700_000_000_000_000_000, 1_700_000_000_001_000_000, 1_800_000_000_000_000_000])
-    monkeypatch.setattr("celeriac.workflows.ids.time.time_ns", lambda: next(instants))
+    monkeypatch.setattr("celeriac.workflows.engine.ids.time.time_ns", lambda: next(instants))
     ids = [new_run_id() for _ in range(3)]
     assert ids == sorted(ids)
     assert [found.int >> 80 for found in ids] == [1_700_000_000_000, 1_700_000_000_001, 1_800_000_000_000]
 
 
 def test_run_ids_of_one_millisecond_differ(monkeypatch):
-    monkeypatch.setattr("celeriac.workflows.ids.time.time_ns", lambda: 1_700_000_000_000_000_000)
+    monkeypatch.setattr("celeriac.workflows.engine.ids.time.time_ns", lambda: 1_700_000_000_000_000_000)
     assert len({new_run_id() for _ in range(1_000)}) == 1_000
 
 

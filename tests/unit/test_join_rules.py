@@ -4,14 +4,14 @@ from itertools import permutations, product
 
 import pytest
 
-from celeriac.workflows.graph import (
+from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,
     Node,
 )
-from celeriac.workflows.progress import fresh, spread
-from celeriac.workflows.states import StepStatus
+from celeriac.workflows.engine.progress import fresh, spread
+from celeriac.workflows.engine.states import StepStatus
 
 C, F, B, S = StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.SKIPPED
 RUNS, BLOCKED, SKIPPED = StepStatus.READY, StepStatus.BLOCKED, StepStatus.SKIPPED

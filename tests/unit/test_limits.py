@@ -12,8 +12,8 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.worker.delivery import Delivery
-from celeriac.workflows.graph import Graph, Node
+from celeriac.worker.execution import Delivery
+from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.history.attempts import Limits
 
 OF_WORKFLOW = Retry(max_attempts=9, delay=9)

@@ -10,9 +10,9 @@ from celery import Celery, chain, chord, group
 from celery.canvas import Signature
 from kombu.simple import SimpleQueue
 
-from celeriac.workflows.compiler import compile
-from celeriac.workflows.graph import Graph
-from celeriac.workflows.messages import arguments_of, messages_of
+from celeriac.workflows.dispatch.messages import arguments_of, messages_of
+from celeriac.workflows.engine.compiler import compile
+from celeriac.workflows.engine.graph import Graph
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 
 RUN = UUID("0197a1b2-1111-7222-8333-444455556666")

@@ -1,13 +1,13 @@
 import pytest
 
 from celeriac import DefinitionError
-from celeriac.workflows.names import (
+from celeriac.workflows.authoring.names import (
     LONGEST,
     check_name,
     check_version,
-    did_you_mean,
     numbered,
 )
+from celeriac.workflows.text import did_you_mean
 
 
 @pytest.mark.parametrize("name", ["a", "_", "order_processing", "shop.charge-card", "Charge2", "a" * LONGEST])

@@ -12,17 +12,17 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.graph import (
+from celeriac.workflows.authoring.values import Codec
+from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,
     Node,
 )
-from celeriac.workflows.outcomes import error_info
-from celeriac.workflows.resolving import Observed, RunValues
-from celeriac.workflows.states import StepStatus
-from celeriac.workflows.templates import OutcomePart
-from celeriac.workflows.values import Codec
+from celeriac.workflows.engine.outcomes import error_info
+from celeriac.workflows.engine.resolving import Observed, RunValues
+from celeriac.workflows.engine.states import StepStatus
+from celeriac.workflows.engine.templates import OutcomePart
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from celeriac import (
     Retry,
     RetryAfter,
 )
-from celeriac.workflows.retry import error_names
+from celeriac.workflows.engine.retry import error_names
 
 
 class Declined(Exception):

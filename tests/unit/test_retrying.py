@@ -12,8 +12,8 @@ from celeriac import (
     RetryAfter,
     StepTimedOut,
 )
-from celeriac.worker.retrying import wait_before_retry
-from celeriac.workflows.graph import Node
+from celeriac.worker.retry_decision import wait_before_retry
+from celeriac.workflows.engine.graph import Node
 
 DEFAULT = Retry(max_attempts=3, delay=1, jitter=0)
 OWN = Retry(max_attempts=3, delay=10, backoff="linear", jitter=0, max_delay=1_000)

@@ -10,18 +10,18 @@ from uuid import UUID
 
 import pytest
 
-from celeriac.workflows import fold
-from celeriac.workflows.events import Event, EventType
-from celeriac.workflows.fold import IllegalEvent, RunState, StepState
-from celeriac.workflows.graph import (
+from celeriac.workflows.client.control import Action
+from celeriac.workflows.engine import fold
+from celeriac.workflows.engine.events import Event, EventType
+from celeriac.workflows.engine.fold import IllegalEvent, RunState, StepState
+from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,
     Node,
 )
-from celeriac.workflows.progress import fresh
-from celeriac.workflows.states import RunStatus, StepStatus
-from celeriac.workflows.steering import Action
+from celeriac.workflows.engine.progress import fresh
+from celeriac.workflows.engine.states import RunStatus, StepStatus
 from tests.support.graphs import graph_of
 from tests.support.processes import ROOT
 

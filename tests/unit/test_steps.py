@@ -16,8 +16,8 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.options import NodeOptions, StepOptions
-from celeriac.workflows.steps import StepUse
+from celeriac.workflows.authoring.options import NodeOptions, StepOptions
+from celeriac.workflows.authoring.steps import StepUse
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, computed_field, fi
 from typing_extensions import TypedDict
 
 from celeriac import DefinitionError, step, workflow
-from celeriac.workflows.templates import InputPart, ResultPart
+from celeriac.workflows.engine.templates import InputPart, ResultPart
 
 T = TypeVar("T")
 

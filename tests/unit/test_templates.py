@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.templates import (
+from celeriac.workflows.engine.templates import (
     Constant,
     DictOf,
     InputPart,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr, computed_field
 from typing_extensions import TypedDict
 
-from celeriac.workflows.values import Codec, NotJson, ValueInvalid
+from celeriac.workflows.authoring.values import Codec, NotJson, ValueInvalid
 
 
 class Size(Enum):

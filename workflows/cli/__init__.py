@@ -1,5 +1,1 @@
 """The command ``celeriac``."""
-
-from celeriac.workflows.cli.entry import main
-
-__all__ = ["main"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
 
-from celeriac.workflows.cli import words
+from celeriac.workflows.cli.display import formatting
 from celeriac.workflows.errors import BrokerUnavailable, ConfigurationError
 
 TIMEOUT_SECONDS = 2.0
@@ -47,7 +47,7 @@ def reach(app: Celery) -> str:
         with connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=TIMEOUT_SECONDS)
     except (OperationalError, KombuError, OSError) as error:
-        raise BrokerUnavailable(address=address, reason=words.one_line(str(error)).rstrip(".")) from error
+        raise BrokerUnavailable(address=address, reason=formatting.one_line(str(error)).rstrip(".")) from error
     return address
 
 

@@ -9,10 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
-from celeriac.workflows.catalog import Catalog
-from celeriac.workflows.cli import words
-from celeriac.workflows.history.leases import Serves
-from celeriac.workflows.history.unserved import Waiting
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.cli.display import formatting
+from celeriac.workflows.engine.views import Waiting, WorkerScope
 
 LONG_WAIT = timedelta(minutes=1)  # a ready step that nobody claims for so long is worth a look
 
@@ -68,10 +67,10 @@ def check_imports(catalog: Catalog, modules: Sequence[str]) -> Check:
     """Judge what the imported modules define."""
     if not modules:
         return warning("imports", "no modules with workflows are named", "Set CELERIAC_IMPORTS, such as shop.flows.")
-    found = f"{words.count(len(catalog.workflows), 'workflow')} in {', '.join(modules)}"
+    found = f"{formatting.count(len(catalog.workflows), 'workflow')} in {', '.join(modules)}"
     if not catalog.workflows:
         return warning("imports", found, "Name the modules that define some with @workflow.")
-    return ok("imports", f"{found}: {words.some(sorted(catalog.workflows), limit=5)}")
+    return ok("imports", f"{found}: {formatting.some(sorted(catalog.workflows), limit=5)}")
 
 
 def check_workers(answering: Collection[str], leasing: Collection[str]) -> Check:
@@ -83,17 +82,17 @@ def check_workers(answering: Collection[str], leasing: Collection[str]) -> Check
     """
     start = "Start one: celery -A celeriac worker"
     if answering and leasing:
-        return ok("workers", f"{words.count(len(answering), 'worker')}: {words.some(sorted(answering))}")
+        return ok("workers", f"{formatting.count(len(answering), 'worker')}: {formatting.some(sorted(answering))}")
     if answering:
         return warning(
             "workers",
-            f"{words.some(sorted(answering))} answers, but keeps no lease in this database",
+            f"{formatting.some(sorted(answering))} answers, but keeps no lease in this database",
             "Check that it runs steps (`-A celeriac`, or celeriac.install) with the same CELERIAC_DATABASE_URL.",
         )
     if leasing:
         return warning(
             "workers",
-            f"{words.some(sorted(leasing))} keeps its leases, but does not answer through the broker",
+            f"{formatting.some(sorted(leasing))} keeps its leases, but does not answer through the broker",
             "Check that it uses the same CELERIAC_BROKER_URL. A solo pool does not answer while it runs a step.",
         )
     return error("workers", "no worker is alive, so no step runs", start)
@@ -108,15 +107,16 @@ def check_queues(needed: Mapping[str, Collection[str]], consumed: Collection[str
     """
     orphaned = {queue: steps for queue, steps in needed.items() if queue not in consumed}
     if not orphaned:
-        return ok("queues", f"all have a consumer: {words.some(sorted(needed), limit=5)}")
+        return ok("queues", f"all have a consumer: {formatting.some(sorted(needed), limit=5)}")
     what = "; ".join(
-        f"no worker takes from queue {queue!r}, where {words.some(sorted(steps))} go{'es' if len(steps) == 1 else ''}"
+        f"no worker takes from queue {queue!r}, where {formatting.some(sorted(steps))} "
+        f"{'goes' if len(steps) == 1 else 'go'}"
         for queue, steps in orphaned.items()
     )
     return error("queues", what, f"Start a worker for it: celery -A celeriac worker -Q {','.join(sorted(orphaned))}")
 
 
-def check_code(waiting: Collection[Waiting], workers: Collection[Serves]) -> Check:
+def check_code(waiting: Collection[Waiting], workers: Collection[WorkerScope]) -> Check:
     """Judge whether a living worker has the code of each ready step.
 
     Args:
@@ -139,7 +139,7 @@ def check_code(waiting: Collection[Waiting], workers: Collection[Serves]) -> Che
     )
 
 
-def unserved_steps(waiting: Collection[Waiting], workers: Collection[Serves]) -> list[Waiting]:
+def unserved_steps(waiting: Collection[Waiting], workers: Collection[WorkerScope]) -> list[Waiting]:
     """Return the ready steps that no worker has the code of, of those that take from the step's queue.
 
     Where nobody takes from the queue, that is what is wrong, and ``check_queues`` tells it.
@@ -156,7 +156,7 @@ def check_waiting(oldest: timedelta | None) -> Check:
     """Judge how long ready steps wait for a worker."""
     if oldest is None:
         return ok("waiting", "no step waits for a worker")
-    what = f"the step that has waited longest for a worker is ready for {words.duration(oldest)}"
+    what = f"the step that has waited longest for a worker is ready for {formatting.duration(oldest)}"
     if oldest < LONG_WAIT:
         return ok("waiting", what)
     return warning("waiting", what, "Start more workers, or look whether the ones there are take from its queue.")
@@ -179,5 +179,5 @@ def queues_needed(catalog: Catalog, default: str, waiting: Collection[Waiting] =
 
 
 def _runs(run_ids: Sequence[UUID]) -> str:
-    named = words.some([str(run_id) for run_id in run_ids])
+    named = formatting.some([str(run_id) for run_id in run_ids])
     return f"run {named} waits" if len(run_ids) == 1 else f"runs {named} wait"

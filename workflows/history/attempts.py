@@ -11,16 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from celeriac.workflows.graph import Graph
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.outcomes import error_info
+from celeriac.workflows.engine.resolving import Observed
+from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.history.arrays import array_of
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.direct import DirectConnections
-from celeriac.workflows.history.patience import patiently
-from celeriac.workflows.history.settling import End, SettlementStore
+from celeriac.workflows.history.outage import patiently
 from celeriac.workflows.history.statements import driver_sql
-from celeriac.workflows.outcomes import error_info
-from celeriac.workflows.resolving import Observed
-from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.history.transitions import End, SettlementStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from celeriac.workflows.engine.views import LiveWorker, WorkerScope
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.statements import statement
 
@@ -20,22 +20,7 @@ def process_of(lease: str) -> str:
     return lease.removeprefix("process:").rpartition(":")[0]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Serves:
-    """What a worker runs."""
-
-    queues: frozenset[str] = frozenset()  # that it takes messages from; empty: not known yet
-    steps: frozenset[str] = frozenset()  # that it has the code of
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveWorker:
-    """A worker with at least one lease that has not expired."""
-
-    name: str
-    processes: int
-    expires_at: datetime
-    serves: Serves
+UNKNOWN_SCOPE = WorkerScope()
 
 
 class LeaseStore:
@@ -50,7 +35,7 @@ class LeaseStore:
         *,
         worker: str,
         lease: timedelta,
-        serves: Serves = Serves(),  # frozen
+        serves: WorkerScope = UNKNOWN_SCOPE,
         holder: str = "",
         held: Collection[str] = (),
     ) -> None:
@@ -105,7 +90,7 @@ class LeaseStore:
                 name=row.worker,
                 processes=row.processes,
                 expires_at=row.expires_at,
-                serves=Serves(queues=frozenset(row.queues), steps=frozenset(row.steps)),
+                serves=WorkerScope(queues=frozenset(row.queues), steps=frozenset(row.steps)),
             )
             for row in rows
         ]

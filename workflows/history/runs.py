@@ -8,16 +8,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.ids import new_run_id
+from celeriac.workflows.engine.progress import fresh
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import UnknownRun
-from celeriac.workflows.graph import Graph
 from celeriac.workflows.history.arrays import array_of
-from celeriac.workflows.history.changes import Settled
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.settling import SettlementStore
+from celeriac.workflows.history.run_transaction import Settled
 from celeriac.workflows.history.statements import statement
-from celeriac.workflows.ids import new_run_id
-from celeriac.workflows.progress import fresh
-from celeriac.workflows.states import RunStatus
+from celeriac.workflows.history.transitions import SettlementStore
 
 
 class RunStore:

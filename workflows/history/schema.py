@@ -16,7 +16,7 @@ from celeriac.workflows.history.database import Database
 # A name of our own: the team's Alembic keeps its `alembic_version` in the same database.
 VERSION_TABLE = "workflow_schema_version"
 _MIGRATION_LOCK = 0x63656C6572696163  # 'celeriac' in ASCII
-_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(database_url: str) -> str:

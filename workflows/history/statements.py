@@ -11,7 +11,7 @@ from sqlalchemy import TextClause, text
 
 _HEADER = re.compile(r"^-- name: (\w+)\n((?:-- .*\n)+)", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<!:):([a-z_]+)")
-FILES = ("runs", "attempts", "settling", "control", "reconcile", "leases")
+FILES = ("runs", "attempts", "transitions", "control", "reconciliation", "leases")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from celeriac.workflows.engine.states import StepStatus
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.statements import statement
-from celeriac.workflows.states import StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

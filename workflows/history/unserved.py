@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.views import Waiting
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.reconciling import ReadyGroup
-from celeriac.workflows.states import RunStatus, StepStatus
+from celeriac.workflows.history.reconciliation import ReadyGroup
 
 _RUNS = sa.table("workflow_runs", sa.column("id"), sa.column("status"))
 _TASKS = sa.table("workflow_tasks", *(sa.column(name) for name in ("run_id", "step", "queue", "priority", "status")))
 _MOST_RUNS = 5  # that are named, of as many as there may be
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
-    """A step that is ready in runs that go on."""
-
-    step: str
-    queue: str  # empty: where the app routes the step
-    runs: tuple[UUID, ...]  # the first ones
 
 
 def waiting(database: Database, groups: Collection[ReadyGroup]) -> list[Waiting]:

@@ -1,0 +1,134 @@
+"""The keeper: keeps the leases of a worker's processes, from a thread of its parent process.
+
+The parent does it for its children, so a step that holds the interpreter's lock for minutes does not lose its
+lease. Its weakness: with the threads and solo pools the keeper shares that lock with the steps.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from celery.concurrency import prefork
+from celery.worker import state as worker_state
+
+from celeriac.worker.runtime import Runtime
+from celeriac.worker.task import StepTask
+from celeriac.workflows.engine.views import WorkerScope
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.history.leases import lease_name
+from celeriac.workflows.history.reconciliation import ReconcilerStore
+
+logger = logging.getLogger(__name__)
+_RENEWALS_PER_LEASE = 4
+_GRACE = timedelta(seconds=1)  # for a step to be interrupted from inside, and to clean up
+_HELD_LIMIT = 2_000  # ids; a worker that prefetches more than this is not helped by a list
+
+
+class Keeper:
+    """Renews leases, and gives up those of children that ended.
+
+    Args:
+        runtime: Of the installed app.
+        consumer: The worker's consumer, for its pool and its event dispatcher.
+    """
+
+    def __init__(self, runtime: Runtime, consumer: Any) -> None:
+        self._runtime = runtime
+        self._consumer = consumer
+        self._store = ReconcilerStore(runtime.process.database)
+        self._known: set[int] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="celeriac-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and give up all leases: whatever these processes had not finished may be taken over."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        try:
+            self._runtime.process.leases.expire([self._name(pid) for pid in self._known])
+        except CeleriacError as error:
+            logger.warning("Leases are left to expire: %s", error)
+
+    def _run(self) -> None:
+        pause = self._runtime.settings.lease_seconds / _RENEWALS_PER_LEASE
+        while True:
+            try:
+                self.run_once()
+            except CeleriacError as error:
+                logger.warning("Leases could not be renewed: %s", error)
+            except Exception:
+                # The thread must live: without it this worker's steps would be taken from it one by one.
+                logger.exception("Leases could not be renewed")
+            if self._stop.wait(pause):
+                return
+
+    def run_once(self) -> None:
+        """Renew the leases of the processes that live, and tell the children whether events are wanted.
+
+        Raises:
+            DatabaseUnavailable: Postgres does not answer; the leases run on until they expire.
+        """
+        dispatcher = self._consumer.event_dispatcher
+        self._runtime.events_enabled.value = bool(dispatcher and dispatcher.enabled)
+        living = set(self._pids())
+        leases = self._runtime.process.leases
+        if ended := self._known - living:
+            leases.expire([self._name(pid) for pid in ended])
+        self._known = living
+        if not living:
+            return
+        names = [self._name(pid) for pid in sorted(living)]
+        leases.renew(
+            names,
+            worker=self._runtime.hostname,
+            lease=self._runtime.settings.lease,
+            serves=WorkerScope(
+                queues=frozenset(self._runtime.app.amqp.queues.consume_from),
+                steps=frozenset(self._runtime.catalog.steps),
+            ),
+            holder=names[0],
+            held=held_tasks(worker_state.reserved_requests),
+        )
+        self._stop_overdue(names)
+
+    def _stop_overdue(self, names: list[str]) -> None:
+        """Stop what runs too long here, and what belongs to a terminated run; a child is killed, and replaced."""
+        process = self._runtime.process
+        late = process.overdue.fail(self._store.timed_out(grace=_GRACE, batch=len(names), leases=names))
+        unwanted = {attempt.lease for attempt in late} | self._store.terminated(names)
+        for pid in self._known - {os.getpid()}:
+            if self._name(pid) in unwanted:
+                logger.warning("Process %d is stopped: its step took too long, or its run was terminated", pid)
+                os.kill(pid, signal.SIGKILL)
+
+    def _pids(self) -> Iterable[int]:
+        pool = self._consumer.pool
+        if not isinstance(pool, prefork.TaskPool):
+            return [os.getpid()]
+        try:
+            return list(pool.info["processes"])
+        except AttributeError:  # the worker stops: the pool is gone, and its children have ended
+            return []
+
+    def _name(self, pid: int) -> str:
+        return lease_name(self._runtime.hostname, pid, self._runtime.token)
+
+
+def held_tasks(requests: Iterable[Any]) -> list[str]:
+    """Return the ids of the steps among a worker's requests: received from the broker, not finished."""
+    while True:
+        try:
+            ids = [request.id for request in list(requests) if isinstance(request.task, StepTask)]
+        except RuntimeError:  # the set changed while it was copied
+            continue
+        return ids[:_HELD_LIMIT]

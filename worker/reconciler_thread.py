@@ -1,0 +1,76 @@
+"""The reconciler's thread in a worker's parent process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from celeriac.worker.queues import queues_of
+from celeriac.worker.reconciler import Reconciler
+from celeriac.worker.runtime import Runtime
+from celeriac.workflows.errors import CeleriacError
+from celeriac.workflows.history.reconciliation import ReconcilerStore
+
+logger = logging.getLogger(__name__)
+DUTY = "duty:reconciler"
+_DUTY_LEASE = timedelta(seconds=3)
+_DROP_LEASES_EVERY = 1_000  # passes
+
+
+def reconciler_of(runtime: Runtime) -> Reconciler:
+    """Return a reconciler on the connections of this process."""
+    process = runtime.process
+    return Reconciler(
+        store=ReconcilerStore(process.database),
+        runs=process.runs,
+        publisher=process.publisher,
+        queues=queues_of(process.publisher.app),
+        overdue=process.overdue,
+        attempts=process.attempts,
+        settlements=process.settlements,
+        aftermath=process.aftermath,
+        settings=runtime.settings,
+    )
+
+
+class ReconcilerThread:
+    """Runs passes while this worker has the duty.
+
+    One worker at a time has it, by a lease that spares the others the work. Two at once do no harm.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="celeriac-reconciler", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the pass that is under way."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        reconciler = reconciler_of(self._runtime)
+        leases = self._runtime.process.leases
+        me = f"{self._runtime.hostname}:{self._runtime.token}"
+        passes = 0
+        pause = self._runtime.settings.reconcile_seconds
+        while not self._stop.wait(pause):
+            pause = self._runtime.settings.reconcile_seconds
+            try:
+                if leases.take_duty(DUTY, worker=me, lease=_DUTY_LEASE):
+                    reconciler.run_once()
+                    pause = reconciler.seconds_to_next_pass(pause)
+                    passes += 1
+                    if passes % _DROP_LEASES_EVERY == 0:
+                        leases.drop_old()
+            except CeleriacError as error:
+                logger.warning("Not reconciled: %s", error)
+            except Exception:
+                # The thread must live: without it lost work stays lost until another worker notices.
+                logger.exception("Not reconciled")

@@ -1,0 +1,270 @@
+"""Reading the body of a workflow: while it goes on, calls of steps add nodes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from celeriac.workflows.authoring import location
+from celeriac.workflows.authoring.handlers import NotFillable, fill
+from celeriac.workflows.authoring.names import numbered
+from celeriac.workflows.authoring.signatures import BindingFailed
+from celeriac.workflows.authoring.symbols import (
+    Part,
+    Symbol,
+    is_symbol,
+    part_of,
+)
+from celeriac.workflows.authoring.templating import symbols_in, template_of
+from celeriac.workflows.authoring.values import Codec, ValueInvalid
+from celeriac.workflows.engine.graph import Needs, Node
+from celeriac.workflows.engine.retry import Retry, as_seconds
+from celeriac.workflows.engine.templates import (
+    InputPart,
+    OutcomePart,
+    ResultPart,
+    RunError,
+    Template,
+    observed,
+    sources,
+)
+from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.text import sentence
+
+if TYPE_CHECKING:
+    from celeriac.workflows.authoring.options import NodeOptions
+    from celeriac.workflows.authoring.steps import Step
+
+_ATTACHED = ("needs", "on_error", "compensate")
+_current: ContextVar[Reading | None] = ContextVar("celeriac_reading", default=None)
+
+
+class Reading:
+    """One reading of one workflow's body. Its nodes are in the order of the calls."""
+
+    def __init__(self, workflow: str, retry: Retry | None = None) -> None:
+        self.workflow = workflow
+        self._retry = retry
+        self.nodes: list[Node] = []
+        self.steps: dict[str, Step[..., Any]] = {}
+        self._uses: dict[str, tuple[Step[..., Any], NodeOptions]] = {}  # by node, of those that the body calls
+        self._names: set[str] = set()
+        self._numbered: Counter[str] = Counter()  # names given automatically, by step
+
+    @classmethod
+    def current(cls) -> Reading | None:
+        """Return the reading that goes on, if one does."""
+        return _current.get()
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Make this the current reading, until the block ends."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def parameter(self, name: str, annotation: Any) -> Symbol:
+        """Return the symbol for a parameter of the workflow."""
+        return self._symbol(InputPart(parameter=name), annotation, name)
+
+    def call(
+        self, step: Step[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: NodeOptions
+    ) -> Symbol:
+        """Add a node for a call of ``step``, and return the symbol for its result.
+
+        Raises:
+            DefinitionError: the call does not fit the step, or the workflow.
+        """
+        self._admit(step)
+        try:
+            bound = step.signature.bind(args, kwargs)
+        except BindingFailed as error:
+            raise self._error(f"calls step {step.name!r} wrongly", str(error)) from None
+        arguments = {
+            name: self.template_of(value, step.signature.parameters[name].codec, f"argument {name!r} of {step.name!r}")
+            for name, value in bound.items()
+        }
+        inputs = {name for template in arguments.values() for name in (*sources(template), *observed(template))}
+        after = tuple(name for name in self._nodes_of(options.after, step.name) if name not in inputs)
+        name = self._name(step.name, options.name)
+        node = self._node(name, step, options, arguments, after=after, needs=_rule(options))
+        self._check_rule(node, step.name)
+        self.nodes.append(node)
+        self._uses[name] = (step, options)
+        if options.on_error is not None:
+            failure = OutcomePart(node=name, path=("error",))
+            self._attach(options.on_error, f"{name}.on_error", "on_error", arguments, error=failure, handles=name)
+        return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
+
+    def attach_compensations(self) -> None:
+        """Add a node for each step of a saga that can be undone.
+
+        Raises:
+            DefinitionError: a compensation does not fit its step.
+        """
+        for node in list(self.nodes):
+            if node.name not in self._uses or (undo := self._uses[node.name][1].compensate) is None:
+                continue
+            result = ResultPart(node=node.name)
+            self._attach(
+                undo, f"{node.name}.compensate", "compensate", node.arguments,
+                result=result, takes_rest=True, compensates=node.name,
+            )  # fmt: skip
+
+    def attach_hook(self, step: Step[..., Any], hook: str, parameters: Iterable[str], returns: Template | None) -> None:
+        """Add a node that runs once the run has ended.
+
+        Args:
+            step: What it calls.
+            hook: ``on_complete`` or ``on_failure``.
+            parameters: Those of the workflow.
+            returns: What the run returns.
+
+        Raises:
+            DefinitionError: a parameter of the step cannot be filled.
+        """
+        arguments = {name: InputPart(parameter=name) for name in parameters}
+        failed = hook == "on_failure"
+        self._attach(
+            step, hook, hook, arguments,
+            result=None if failed else returns, error=RunError() if failed else None, hook=hook,
+        )  # fmt: skip
+
+    def _attach(
+        self,
+        step: Step[..., Any],
+        name: str,
+        option: str,
+        arguments: Mapping[str, Template],
+        *,
+        result: Template | None = None,
+        takes_rest: bool = False,
+        error: Template | None = None,
+        **role: str,
+    ) -> None:
+        self._admit(step)
+        if any(getattr(step.use, key) is not None for key in _ATTACHED):
+            raise self._error(
+                f"cannot use {option}={step.name}", "a step that handles, undoes or follows up cannot have "
+                f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
+            )  # fmt: skip
+        try:
+            filled = fill(step, arguments, result=result, takes_rest=takes_rest, error=error)
+        except NotFillable as problem:
+            raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
+        self.nodes.append(self._node(self._name(name, None), step, step.use, filled, **role))
+
+    def _node(
+        self, name: str, step: Step[..., Any], options: NodeOptions, arguments: Mapping[str, Template], **more: Any
+    ) -> Node:
+        return Node(
+            name=name,
+            step=step.name,
+            arguments=arguments,
+            queue=options.queue,
+            priority=options.priority,
+            **self._limits(options),
+            **more,
+        )
+
+    def _check_rule(self, node: Node, step: str) -> None:
+        if node.needs is None:
+            return
+        if not node.parents:
+            raise self._error(f"cannot use needs={node.needs.value!r} of {step!r}", "there is no step before it")
+        if node.inputs:
+            raise self._error(
+                f"cannot use needs={node.needs.value!r} of {step!r}",
+                f"it may run without a result of {node.inputs[0]!r}; pass outcome(…) of that, or put it in after=[…]",
+            )
+
+    def template_of(self, value: Any, codec: Codec, what: str) -> Template:
+        """Return the template for a value that the body passes on.
+
+        Args:
+            value: A symbol, plain data, or a mixture of both.
+            codec: How the value will be read.
+            what: How messages call it.
+
+        Raises:
+            DefinitionError: it does not fit the annotation, or holds a symbol of another workflow.
+        """
+        for symbol in symbols_in(value):
+            self._own(symbol)
+        try:
+            return template_of(value, codec)
+        except ValueInvalid as error:
+            raise self._error(f"cannot use {what}", str(error)) from None
+
+    def _limits(self, options: NodeOptions) -> dict[str, Any]:
+        retry = options.retry or self._retry
+        limit = options.max_attempts
+        if limit is None and retry is not None:
+            limit = retry.max_attempts
+        times = {
+            name: None if (value := getattr(options, name)) is None else as_seconds(name, value)
+            for name in ("timeout", "total_timeout", "heartbeat_timeout")
+        }
+        return {"max_attempts": limit, "retry": None if retry is None else retry.to_json(), **times}
+
+    def _admit(self, step: Step[..., Any]) -> None:
+        known = self.steps.setdefault(step.name, step)
+        if known is not step:
+            raise self._error(
+                "uses two different steps of one name",
+                f"{step.name!r} of {known.module} and {step.name!r} of {step.module}; rename one with name=…",
+            )
+
+    def _name(self, step: str, wanted: str | None) -> str:
+        if wanted is not None and wanted in self._names:
+            raise self._error(
+                f"has two steps named {wanted!r}", "give each use another name, with .options(name=…), or none"
+            )
+        if wanted is None:
+            wanted = numbered(step, self._names, earlier=self._numbered[step])
+            self._numbered[step] += 1
+        self._names.add(wanted)
+        return wanted
+
+    def _nodes_of(self, after: Any, step: str) -> list[str]:
+        advice = "write a list of what steps returned in this workflow, as in after=[reserved]"
+        if not isinstance(after, list | tuple):
+            raise self._error(f"cannot use after=… of {step!r}", advice)
+        names: dict[str, None] = {}
+        for symbol in after:
+            if not is_symbol(symbol):
+                raise self._error(f"cannot use after=… of {step!r}", f"{symbol!r} is no result of a step; {advice}")
+            part = self._own(symbol)
+            if not isinstance(part.template, ResultPart):
+                raise self._error(f"cannot use after=… of {step!r}", f"{part.label} is there from the start; {advice}")
+            names[part.template.node] = None
+        return list(names)
+
+    def _own(self, symbol: Symbol) -> Part:
+        part = part_of(symbol)
+        if part.reading is not self:
+            again = "from an earlier reading of the same body" if part.workflow == self.workflow else "not of this one"
+            raise self._error(
+                f"cannot use {part.label} of workflow {part.workflow!r}", f"it is {again}; make it a parameter instead"
+            )
+        return part
+
+    def _symbol(self, template: InputPart | ResultPart, annotation: Any, expression: str) -> Symbol:
+        return Symbol(
+            Part(workflow=self.workflow, reading=self, template=template, annotation=annotation, expression=expression)
+        )
+
+    def _error(self, problem: str, reason: str) -> DefinitionError:
+        return DefinitionError(
+            detail=f"Workflow {self.workflow!r} {problem} ({location.of_caller()}): {sentence(reason)}"
+        )
+
+
+def _rule(options: NodeOptions) -> Needs | None:
+    rule = None if options.needs is None else Needs(options.needs)
+    return None if rule is Needs.ALL_SUCCEEDED else rule

@@ -1,0 +1,70 @@
+"""What every command is handed: the settings that it is to use, and where it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import click
+from rich.console import Console
+
+from celeriac.workflows.cli import broker
+from celeriac.workflows.client.client import Client
+from celeriac.workflows.history import schema
+from celeriac.workflows.settings import Settings
+
+_WIDTH_OF_A_FILE = 120  # columns where the output goes to a pipe or file, which has no width of its own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invocation:
+    """One call of the command."""
+
+    overrides: Mapping[str, Any]  # settings given as options; they win over the environment
+    out: Console
+    err: Console
+
+    def settings(self) -> Settings:
+        """Read the settings.
+
+        Raises:
+            ConfigurationError: a variable or option does not hold what it should.
+        """
+        return Settings.from_env(**self.overrides)
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """Open a client of the configured servers, once the database has the schema that this version needs.
+
+        Raises:
+            ConfigurationError: no database or no broker is configured, or one that cannot be used.
+            DatabaseUnavailable: Postgres does not answer.
+            SchemaMismatch: the database is not migrated, or by another version.
+        """
+        settings = self.settings()
+        settings.require_database_url()
+        broker.app_for(settings.require_broker_url())  # refused here, before anything is started
+        with Client(settings) as client:
+            schema.check(client.database)
+            yield client
+
+    def print_json(self, data: Any) -> None:
+        """Write data for a program: JSON, alone on standard output."""
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+    def note(self, text: str) -> None:
+        """Tell a person something that is not the result."""
+        self.err.print(text, style="dim", soft_wrap=not self.err.is_terminal)
+
+
+pass_invocation = click.make_pass_decorator(Invocation)
+
+
+def console(file: IO[str]) -> Console:
+    """Return a console that prints what it is given as it is: no markup, no emoji, no highlights."""
+    width = None if file.isatty() or "COLUMNS" in os.environ else _WIDTH_OF_A_FILE
+    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)

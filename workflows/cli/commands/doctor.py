@@ -1,0 +1,56 @@
+"""``celeriac doctor``: what keeps runs from going on, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from celeriac.workflows.cli.checks import Check, CheckStatus
+from celeriac.workflows.cli.command_context import Invocation, pass_invocation
+from celeriac.workflows.cli.diagnostics import examine
+
+_LOOKS = {
+    CheckStatus.OK: ("✓", "green"),
+    CheckStatus.WARNING: ("!", "yellow"),
+    CheckStatus.ERROR: ("✗", "bold red"),
+    CheckStatus.SKIPPED: ("-", "dim"),
+}
+
+
+@click.command
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
+@pass_invocation
+def doctor(invocation: Invocation, *, as_json: bool) -> None:
+    """Check what runs need to go on, and say what to do.
+
+    Settings, packages, imports, database, schema, broker, workers, queues, and whether workers have the code of what
+    waits. The exit code is 1 when there is an error; a warning leaves it at 0.
+    """
+    found = examine(invocation.settings)
+    healthy = all(check.status is not CheckStatus.ERROR for check in found)
+    if as_json:
+        invocation.print_json({"healthy": healthy, "checks": [asdict(check) for check in found]})
+    else:
+        invocation.out.print(report(found))
+    if not healthy:
+        sys.exit(1)
+
+
+def report(found: Sequence[Check]) -> Table:
+    """Return the checks as a page: each with its state, what was found, and what to do."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for check in found:
+        glyph, style = _LOOKS[check.status]
+        message = Text(check.message)
+        if check.hint:
+            message.append(f"\n→ {check.hint}", "bold")
+        table.add_row(Text(f"{glyph} {check.name}", style), Text(check.status.value, style), message)
+    return table

@@ -1,0 +1,1 @@
+"""Drawing for people and JSON for programs. Pure: takes views, returns text and renderables."""

@@ -1,0 +1,17 @@
+"""Views as plain JSON data, for programs that read what the command prints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from celeriac.workflows.engine.views import RunView
+
+_RUN = TypeAdapter(RunView)
+
+
+def run_to_json(view: RunView, *, steps: bool = False) -> dict[str, Any]:
+    """Return a run as plain JSON data, with its steps if wanted."""
+    data: dict[str, Any] = _RUN.dump_python(view, mode="json", exclude=None if steps else {"steps"})
+    return data

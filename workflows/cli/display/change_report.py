@@ -1,0 +1,70 @@
+"""What a command that changes runs did: in words, as JSON, and as an exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from celeriac.workflows.cli.display import formatting
+from celeriac.workflows.engine.states import RunStatus
+from celeriac.workflows.errors import RunEnded
+
+_MOST_RUNS = 20  # that a person is shown one by one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unchanged:
+    """A run that was named and did not change."""
+
+    run_id: UUID
+    status: RunStatus
+    refused: bool  # it cannot be changed so; otherwise it is already as it should be
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of the runs."""
+
+    action: str  # 'paused'
+    changed: Sequence[UUID]
+    unchanged: Sequence[Unchanged] = ()
+    dry_run: bool = False
+
+    @property
+    def refusals(self) -> list[str]:
+        """A line for each run that cannot be changed so."""
+        return [
+            str(RunEnded(run_id=run.run_id, status=run.status.value, action=self.action))
+            for run in self.unchanged
+            if run.refused
+        ]
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads: the runs, unless they are too many, and how many they are."""
+        verb = f"would be {self.action}" if self.dry_run else self.action
+        for run_id in self.changed[:_MOST_RUNS]:
+            yield f"{run_id} {verb}"
+        if len(self.changed) > _MOST_RUNS:
+            yield f"… and {formatting.count(len(self.changed) - _MOST_RUNS, 'more run')} (--json names all)"
+        for run in self.unchanged:
+            if not run.refused:
+                yield f"{run.run_id} is {run.status} already"
+        if len(self.changed) != 1 and not self.unchanged:
+            yield (
+                f"{formatting.count(len(self.changed), 'run')} {verb}."
+                if self.changed
+                else f"No run to be {self.action}."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a program reads."""
+        return {
+            "action": self.action,
+            "dry_run": self.dry_run,
+            "changed": [str(run_id) for run_id in self.changed],
+            "unchanged": [
+                {"id": str(run.run_id), "status": run.status.value, "refused": run.refused} for run in self.unchanged
+            ],
+        }

@@ -1,0 +1,288 @@
+"""A run, drawn: its steps as a tree with states, attempts, times and workers; and runs as a table.
+
+Pure: takes views and the present instant, returns rich renderables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from celeriac.workflows.cli.display import formatting
+from celeriac.workflows.cli.display.layout import FOLD_FROM, Row, arrange
+from celeriac.workflows.engine.events import Event
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.views import RunView, StepView
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How a state looks."""
+
+    glyph: str
+    style: str
+
+
+STEP_LOOKS: Mapping[StepStatus, Look] = {
+    StepStatus.DORMANT: Look(glyph=" ", style="dim"),
+    StepStatus.PENDING: Look(glyph="○", style="dim"),
+    StepStatus.READY: Look(glyph="◌", style="blue"),
+    StepStatus.RUNNING: Look(glyph="●", style="yellow"),
+    StepStatus.RETRYING: Look(glyph="↻", style="magenta"),
+    StepStatus.COMPLETED: Look(glyph="✓", style="green"),
+    StepStatus.FAILED: Look(glyph="✗", style="bold red"),
+    StepStatus.BLOCKED: Look(glyph="⊘", style="red"),
+    StepStatus.SKIPPED: Look(glyph="–", style="dim"),
+}
+RUN_LOOKS: Mapping[RunStatus, Look] = {
+    RunStatus.PENDING: Look(glyph="○", style="blue"),
+    RunStatus.RUNNING: Look(glyph="●", style="yellow"),
+    RunStatus.PAUSED: Look(glyph="‖", style="magenta"),
+    RunStatus.COMPENSATING: Look(glyph="↩", style="magenta"),
+    RunStatus.COMPLETED: Look(glyph="✓", style="green"),
+    RunStatus.FAILED: Look(glyph="✗", style="bold red"),
+    RunStatus.CANCELLED: Look(glyph="⊘", style="bold red"),
+    RunStatus.COMPENSATION_FAILED: Look(glyph="!", style="bold red"),
+    RunStatus.TERMINATED: Look(glyph="■", style="bold red"),
+}
+
+# In which order steps keep their line when there are more than the page holds.
+_URGENCY = (
+    StepStatus.FAILED,
+    StepStatus.RETRYING,
+    StepStatus.RUNNING,
+    StepStatus.READY,
+    StepStatus.BLOCKED,
+    StepStatus.COMPLETED,
+    StepStatus.PENDING,
+    StepStatus.SKIPPED,
+    StepStatus.DORMANT,
+)
+
+_WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has what is left
+_WIDE = 100  # columns that a page needs for what is good to know but not needed
+
+
+def run_page(
+    view: RunView, *, now: datetime, width: int, fold: bool = True, height: int | None = None
+) -> RenderableType:
+    """Return a run's head and its steps.
+
+    Args:
+        view: The run, with its steps.
+        now: Until when a run or step that has not ended has taken.
+        width: Columns of the page.
+        fold: Whether many alike siblings share a line.
+        height: Most lines for the steps; None: as many as there are.
+    """
+    return Group(*_head(view, now), _steps(view, now, width=width, fold=fold, height=height))
+
+
+def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
+    """Return runs as a table, in the order given. Tags are left out of a page too narrow for them."""
+    table = _table()
+    table.add_column("run", min_width=36, no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("age", no_wrap=True, justify="right")
+    table.add_column("took", no_wrap=True, justify="right")
+    table.add_column("workflow", overflow="ellipsis")
+    tagged = width >= _WIDE and any(view.tags for view in views)
+    if tagged:
+        table.add_column("tags", overflow="ellipsis")
+    for view in views:
+        cells = [
+            Text(str(view.id)),
+            Text(view.status.value, style=RUN_LOOKS[view.status].style),
+            Text(formatting.age(now - view.created_at)),
+            Text(formatting.duration(view.finished_at - view.created_at) if view.finished_at else ""),
+            _clipped(view.workflow),
+        ]
+        if tagged:
+            cells.append(_clipped(_tags(view.tags), style="dim"))
+        table.add_row(*cells)
+    return table
+
+
+def tally(steps: Iterable[StepView]) -> str:
+    """Return how many steps are in each state: '3 completed, 1 running, 2 pending'."""
+    counts = Counter(step.status for step in steps)
+    order = (
+        StepStatus.COMPLETED,
+        StepStatus.FAILED,
+        StepStatus.BLOCKED,
+        StepStatus.RETRYING,
+        StepStatus.RUNNING,
+        StepStatus.READY,
+        StepStatus.PENDING,
+        StepStatus.SKIPPED,
+        StepStatus.DORMANT,
+    )
+    return ", ".join(f"{counts[status]:,} {status}" for status in order if counts[status])
+
+
+def _head(view: RunView, now: datetime) -> Iterator[Text]:
+    look = RUN_LOOKS[view.status]
+    took = formatting.duration((view.finished_at or now) - view.created_at)
+    paused = view.status is RunStatus.PAUSED  # since when, only its history tells
+    yield Text.assemble(
+        (f"{look.glyph} ", look.style),
+        (view.workflow, "bold"),
+        (f" version {view.version}  ", "dim"),
+        (view.status.value, look.style),
+        f"{', started' if paused else ' in' if view.status.is_terminal else ' for'} {took}{' ago' if paused else ''}",
+    )
+    facts = [f"run {view.id}", f"started {formatting.instant(view.created_at)}"]
+    if view.idempotency_key is not None:
+        facts.append(f"key {view.idempotency_key}")
+    if view.tags:
+        facts.append(_tags(view.tags))
+    yield Text(" · ".join(facts), style="dim")
+
+
+def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int | None) -> RenderableType:
+    steps = sorted(view.steps, key=lambda step: step.position)
+    by_name = {step.name: step for step in steps}
+    index = {step.name: i for i, step in enumerate(steps)}
+    parents = [[index[parent] for parent in step.parents] for step in steps]
+
+    def alike(i: int) -> tuple[str, StepStatus] | None:
+        step = steps[i]
+        own_line = step.status in (StepStatus.RUNNING, StepStatus.FAILED)
+        return None if not fold or own_line else (step.step, step.status)
+
+    rows = arrange(parents, alike)
+    shown = rows if height is None else _most_urgent(rows, steps, max(height, 2))
+    table = _table()
+    table.add_column("step", no_wrap=True, max_width=max(width - _WIDTH_BESIDE_STEP, 16))
+    table.add_column("state", no_wrap=True)
+    table.add_column("attempts", no_wrap=True, justify="right")
+    table.add_column("time", no_wrap=True, justify="right")
+    table.add_column("worker", overflow="ellipsis")
+    for row in shown:
+        group = [steps[i] for i in row.positions]
+        first, look = group[0], STEP_LOOKS[group[0].status]
+        table.add_row(
+            _name(row, group, by_name),
+            Text(first.status.value, style=look.style),
+            Text(_attempts(group)),
+            Text(_waits(view, group, now) if first.status is StepStatus.RETRYING else _times(group, now)),
+            _clipped(_workers(group), style="dim"),
+        )
+    if len(shown) == len(rows):
+        return table
+    hidden = {i for row in rows for i in row.positions} - {i for row in shown for i in row.positions}
+    return Group(table, Text(f"… not shown: {tally(steps[i] for i in sorted(hidden))}", style="dim"))
+
+
+def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) -> Text:
+    first, look = group[0], STEP_LOOKS[group[0].status]
+    text = Text.assemble((row.guide, "dim"), (look.glyph, look.style), " ", no_wrap=True, overflow="ellipsis")
+    if len(group) > 1:
+        text.append(first.step).append(f" × {len(group):,}", "bold")
+    else:
+        text.append(first.name)
+    if role := formatting.role(first):
+        text.append(f"  {role}", "dim")
+    if row.joins:
+        text.append(f" ← {formatting.some(_parents(first, by_name))}", "dim")
+    return text
+
+
+def _parents(step: StepView, by_name: Mapping[str, StepView]) -> list[str]:
+    """Return the names of a step's parents; those of many uses of one step as 'part × 300'."""
+    uses: dict[str, list[str]] = {}
+    for parent in step.parents:
+        uses.setdefault(by_name[parent].step, []).append(parent)
+    return [
+        name
+        for step_name, parents in uses.items()
+        for name in ([f"{step_name} × {len(parents):,}"] if len(parents) >= FOLD_FROM else parents)
+    ]
+
+
+def _attempts(group: Sequence[StepView]) -> str:
+    most, lost = max(step.attempt for step in group), sum(step.lost for step in group)
+    return f"{most or ''}{f' ({lost} lost)' if lost else ''}".strip()
+
+
+def _times(group: Sequence[StepView], now: datetime) -> str:
+    taken = sorted(time for step in group if (time := _time(step, now)) is not None)
+    if not taken:
+        return ""
+    low, high = formatting.duration(taken[0]), formatting.duration(taken[-1])
+    return low if low == high else f"{low} – {high}"
+
+
+def _time(step: StepView, now: datetime) -> timedelta | None:
+    """Return how long the last attempt took; None for a step that no attempt is at."""
+    if step.started_at is None or step.status in (StepStatus.PENDING, StepStatus.READY):
+        return None
+    return max((step.finished_at or now) - step.started_at, timedelta())
+
+
+def _waits(view: RunView, group: Sequence[StepView], now: datetime) -> str:
+    """Return how long the next one of steps that are tried again waits still; nothing while the run does not go on."""
+    if view.status is RunStatus.PAUSED or view.status.is_terminal:
+        return ""
+    left = min((step.due_at for step in group if step.due_at is not None), default=now) - now
+    return f"again in {formatting.duration(left)}" if left > timedelta() else "again, is due"
+
+
+def _workers(group: Sequence[StepView]) -> str:
+    workers = {step.worker for step in group if step.worker is not None}
+    return next(iter(workers)) if len(workers) == 1 else formatting.count(len(workers), "worker") if workers else ""
+
+
+def _most_urgent(rows: Sequence[Row], steps: Sequence[StepView], height: int) -> list[Row]:
+    """Return the rows, or if they do not fit the most urgent ones and room for a line that counts the others."""
+    if len(rows) <= height:
+        return list(rows)
+
+    def urgency(number: int) -> tuple[bool, int, int]:
+        positions = rows[number].positions
+        status = steps[positions[0]].status
+        # A line that stands for many says most. Of what is done, the latest counts; of what is to come, the next.
+        return len(positions) == 1, _URGENCY.index(status), -number if status.is_terminal else number
+
+    kept = sorted(sorted(range(len(rows)), key=urgency)[: height - 1])
+    return [rows[number] for number in kept]
+
+
+def _table() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+
+
+def _clipped(value: str, style: str = "") -> Text:
+    return Text(value, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in tags.items())
+
+
+def history_table(view: RunView, events: Sequence[Event]) -> Table:
+    """Return a run's history as a table, first event first. Data that do not fit are cut; JSON has them whole."""
+    names = {step.position: step.name for step in view.steps}
+    table = _table()
+    table.add_column("", no_wrap=True, justify="right")
+    table.add_column("at", no_wrap=True)
+    table.add_column("event", no_wrap=True)
+    table.add_column("step", overflow="ellipsis")
+    table.add_column("data", overflow="ellipsis")
+    for event in events:
+        step = "" if event.position is None else names.get(event.position, str(event.position))
+        table.add_row(
+            Text(str(event.sequence), "dim"),
+            Text(formatting.clock(event.at)),
+            Text(event.type.value),
+            _clipped(f"{step}{f' (attempt {event.attempt})' if (event.attempt or 1) > 1 else ''}"),
+            _clipped(json.dumps(event.data, ensure_ascii=False) if event.data else "", style="dim"),
+        )
+    return table

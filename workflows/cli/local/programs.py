@@ -1,0 +1,74 @@
+"""The programs of a fleet on one machine, as command lines, and the environment that they share."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.settings import Settings
+
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "celeriac")  # quiet: no banner
+
+
+def worker(*, queues: Iterable[str], pool: str, concurrency: int | None, name: str, alone: bool) -> list[str]:
+    """Return the command line of a worker.
+
+    Args:
+        queues: What it takes steps from.
+        pool: Celery's pool: prefork, threads or solo.
+        concurrency: How many steps it runs at a time; None: one per processor.
+        name: Tells it from other workers of this machine.
+        alone: Whether it is the only worker, so that looking for others at the start would be a second lost.
+    """
+    command = [*_CELERY, "worker", "--loglevel", "INFO", "--pool", pool, "--hostname", f"{name}@%h"]
+    command += ["--queues", ",".join(queues)]
+    if concurrency is not None:
+        command += ["--concurrency", str(concurrency)]
+    if alone:
+        command += ["--without-mingle", "--without-gossip"]
+    return command
+
+
+def beat(*, data_dir: Path) -> list[str]:
+    """Return the command line of the scheduler; its own file lies in the data folder."""
+    return [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile=", "--schedule", str(data_dir / "beat-schedule")]
+
+
+def flower(*, port: int) -> list[str]:
+    """Return the command line of Flower, for this machine only."""
+    return [*_CELERY, "flower", "--address=127.0.0.1", f"--port={port}"]
+
+
+def queues(settings: Settings, catalog: Catalog) -> list[str]:
+    """Return the queues that the steps of a catalog go to, the default one first."""
+    of_nodes = {node.queue for workflow in catalog.workflows.values() for node in workflow.graph.nodes}
+    of_steps = {step.defaults.queue for step in catalog.steps.values()}
+    return [settings.queue, *sorted({queue for queue in of_nodes | of_steps if queue} - {settings.queue})]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment of a program that is to use ``settings``, with the current folder importable."""
+    return {**os.environ, **addresses(settings), "PYTHONPATH": _with_current_folder(os.environ)}
+
+
+def addresses(settings: Settings) -> dict[str, str]:
+    """Return the variables that lead another process to the same servers and workflows."""
+    return {
+        "CELERIAC_DATABASE_URL": settings.require_database_url(),
+        "CELERIAC_BROKER_URL": settings.require_broker_url(),
+        "CELERIAC_IMPORTS": ",".join(settings.imports),
+    }
+
+
+def exports(settings: Settings) -> list[str]:
+    """Return lines for a shell that lead its commands to the same servers and workflows."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in addresses(settings).items()]
+
+
+def _with_current_folder(environ: Mapping[str, str]) -> str:
+    others = environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys([str(Path.cwd()), *filter(None, others)]))

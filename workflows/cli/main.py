@@ -1,0 +1,103 @@
+"""The command's entry: global options, and the edge at which an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
+
+from celeriac.workflows.cli.command_context import Invocation, console
+from celeriac.workflows.cli.commands.audit import audit, migrate, reconcile
+from celeriac.workflows.cli.commands.cancel import (
+    cancel,
+    pause,
+    resume,
+    terminate,
+)
+from celeriac.workflows.cli.commands.dev import dev
+from celeriac.workflows.cli.commands.doctor import doctor
+from celeriac.workflows.cli.commands.fork import fork, retry
+from celeriac.workflows.cli.commands.graph import graph
+from celeriac.workflows.cli.commands.run import run
+from celeriac.workflows.cli.commands.show import (
+    list_runs,
+    show,
+    start,
+    watch,
+)
+from celeriac.workflows.cli.display import formatting
+from celeriac.workflows.errors import CeleriacError
+
+
+class Edge(click.Group):
+    """A group whose commands end in one line on standard error and exit code 1 when they raise one of our errors."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except CeleriacError as error:
+            raise click.ClickException(formatting.one_line(str(error))) from error
+        except DBAPIError as error:  # what Postgres itself refuses: a missing right, a full disk
+            raise click.ClickException(f"The database refused: {formatting.one_line(str(error.orig))}") from error
+
+
+class Notes(logging.Handler):
+    """Tells the user on one line what the library warns of, such as a broker that is away."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        super().__init__(logging.WARNING)
+        self._invocation = invocation
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record."""
+        self._invocation.note(f"Note: {formatting.one_line(record.getMessage())}")
+
+
+@click.group(cls=Edge, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="celeriac", message="%(prog)s %(version)s")
+@click.option("--database-url", metavar="URL", help="Postgres; wins over CELERIAC_DATABASE_URL.")
+@click.option("--broker-url", metavar="URL", help="Redis or another broker; wins over CELERIAC_BROKER_URL.")
+@click.option("--imports", metavar="MODULES", help="Modules with workflows, with commas; wins over CELERIAC_IMPORTS.")
+@click.pass_context
+def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | None, imports: str | None) -> None:
+    """Durable workflows on Celery and Postgres.
+
+    Settings come from the environment, as CELERIAC_DATABASE_URL, CELERIAC_BROKER_URL, CELERIAC_IMPORTS and so on.
+    """
+    given = {
+        "database_url": None if database_url is None else SecretStr(database_url),
+        "broker_url": None if broker_url is None else SecretStr(broker_url),
+        "imports": imports,
+    }
+    ctx.obj = invocation = Invocation(
+        overrides={name: value for name, value in given.items() if value is not None},
+        out=console(sys.stdout),
+        err=console(sys.stderr),
+    )
+    notes = Notes(invocation)
+    logging.getLogger("workflows").addHandler(notes)
+    ctx.call_on_close(lambda: logging.getLogger("workflows").removeHandler(notes))
+
+
+_LOOKING_AFTER = (audit, dev, doctor, graph, migrate, reconcile)
+_RUNS = (list_runs, run, show, start, watch)
+_STEERING = (cancel, fork, pause, resume, retry, terminate)
+for _command in (*_LOOKING_AFTER, *_RUNS, *_STEERING):
+    celeriac.add_command(_command)
+
+
+def main() -> None:
+    """Run the command, with the modules of the current folder importable, as Celery's own command has them."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without '✓' is no reason to fail
+    celeriac(prog_name="celeriac")

@@ -1,0 +1,1 @@
+"""Starting runs, reading them, controlling them, explaining them and auditing them."""

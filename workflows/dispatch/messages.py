@@ -1,0 +1,59 @@
+"""From canvases to Celery signatures, as they go over the wire. They carry ids only: no payload, never the graph.
+
+What ``chain``, ``group`` and ``chord`` do when they are applied is to give each task an id, hang the rest of
+a chain onto its first task and the body of a chord onto the last task of each part of its header. That is done here
+directly, because those classes copy every signature several times and do not pass a producer on, so that a
+wide fan-out could not be published as a batch. A test holds the outcome against Celery's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from celery.canvas import Signature
+
+from celeriac.workflows.engine.compiler import Canvas
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.ids import task_id
+
+
+def messages_of(graph: Graph, run_id: UUID, canvas: Canvas, app: Celery | None = None) -> list[Signature]:
+    """Return the signatures whose ``apply_async`` publishes the canvas, bound to the app that is to do so."""
+    ending: dict[str, Any] = {}
+    if canvas.body:
+        ending["chord"] = _line(graph, run_id, canvas.body, app, {})
+    if len(canvas.stretches) > 1:
+        # The id of the group is that of its first task: the same for the same work, whoever publishes it.
+        ending["group_id"] = f"{task_id(run_id, graph.nodes[canvas.stretches[0][0]].name)}.group"
+    return [_line(graph, run_id, stretch, app, ending) for stretch in canvas.stretches]
+
+
+def arguments_of(graph: Graph, run_id: UUID, position: int) -> dict[str, str]:
+    """Return the keyword arguments with which the Celery task of a step is called."""
+    return {"run": str(run_id), "step": graph.nodes[position].name, "graph": graph.hash}
+
+
+def _line(
+    graph: Graph, run_id: UUID, positions: Sequence[int], app: Celery | None, ending: dict[str, Any]
+) -> Signature:
+    """Return the first link of a chain with the rest hung onto it, last link first, as Celery expects it."""
+    links = [_link(graph, run_id, position, app) for position in positions]
+    links[-1].options.update(ending)
+    if len(links) > 1:
+        links[0].options["chain"] = links[:0:-1]
+    return links[0]
+
+
+def _link(graph: Graph, run_id: UUID, position: int, app: Celery | None) -> Signature:
+    node = graph.nodes[position]
+    options: dict[str, Any] = {"task_id": task_id(run_id, node.name), "root_id": str(run_id)}
+    if node.queue is not None:
+        options["queue"] = node.queue
+    if node.priority is not None:
+        options["priority"] = node.priority
+    return Signature(
+        task=node.step, kwargs=arguments_of(graph, run_id, position), options=options, immutable=True, app=app
+    )

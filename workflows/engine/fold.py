@@ -1,0 +1,264 @@
+"""What a history amounts to: the projections, computed from the events alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from celeriac.workflows.engine import progress
+from celeriac.workflows.engine.events import Event, EventType
+from celeriac.workflows.engine.graph import Graph, Phase
+from celeriac.workflows.engine.progress import Progress
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+
+
+@dataclass(kw_only=True, slots=True)
+class StepState(Progress):
+    """A step as the events tell it."""
+
+    attempt: int = 0
+    lost: int = 0
+    outcome: int | None = None  # sequence of the event that ended it
+
+
+@dataclass(kw_only=True, slots=True)
+class RunState:
+    """A run as the events tell it."""
+
+    remaining: int  # steps that the run's end still waits for
+    status: RunStatus = RunStatus.PENDING
+    outcome: int | None = None
+    losses: int = 0  # steps that ended so that the run fails
+    compensations: int = 0  # planned and not completed
+    steps: list[StepState] = field(default_factory=list)
+    plan: list[int] = field(default_factory=list)  # compensations in the order in which they run
+    decided: dict[int, StepStatus] = field(default_factory=dict)  # what an event has yet to say of pending steps
+
+    @property
+    def by_position(self) -> dict[int, Progress]:
+        """The steps as ``progress`` takes them."""
+        return dict(enumerate(self.steps))
+
+
+_ENDINGS = {
+    EventType.RUN_COMPLETED: RunStatus.COMPLETED,
+    EventType.RUN_FAILED: RunStatus.FAILED,
+    EventType.RUN_CANCELLED: RunStatus.CANCELLED,
+    EventType.RUN_TERMINATED: RunStatus.TERMINATED,
+    EventType.RUN_COMPENSATION_FAILED: RunStatus.COMPENSATION_FAILED,
+}
+_HOOKS = {
+    EventType.RUN_COMPLETED: "on_complete",
+    EventType.RUN_FAILED: "on_failure",
+    EventType.RUN_COMPENSATION_FAILED: "on_failure",
+}
+_VERDICTS = {EventType.STEP_BLOCKED: StepStatus.BLOCKED, EventType.STEP_SKIPPED: StepStatus.SKIPPED}
+_GOING_ON = (RunStatus.PENDING, RunStatus.RUNNING)
+
+
+class IllegalEvent(ValueError):
+    """An event that cannot follow on the ones before it."""
+
+
+def fold(events: Iterable[Event], graph: Graph) -> RunState:
+    """Return the state that a history leads to.
+
+    Events of steps that do not depend on each other may stand in either order.
+
+    Raises:
+        IllegalEvent: an event cannot happen in the state that those before it lead to.
+    """
+    run = RunState(
+        remaining=len(graph.ends),
+        steps=[StepState(remaining=step.remaining, status=step.status) for step in progress.fresh(graph)],
+    )
+    for number, event in enumerate(events):
+        if (number == 0) != (event.type is EventType.RUN_STARTED):
+            raise IllegalEvent(f"{event.type} as event number {number + 1} of the run")
+        _apply(run, event, graph)
+    return run
+
+
+def _apply(run: RunState, event: Event, graph: Graph) -> None:
+    if event.type is EventType.RUN_STARTED:
+        return
+    if event.type in _ENDINGS:
+        _end_run(run, event, graph)
+    elif event.type is EventType.RUN_COMPENSATING:
+        _expect(graph.saga and not run.status.is_terminal and run.status is not RunStatus.COMPENSATING, event, run)
+        run.status = RunStatus.COMPENSATING
+    elif event.type is EventType.COMPENSATION_PLANNED:
+        _plan(run, event, graph)
+    elif event.type is EventType.RUN_RETRIED:
+        _retry_run(run, event, graph)
+    elif event.type is EventType.RUN_PAUSED:
+        _expect(run.status in _GOING_ON, event, run)
+        run.status = RunStatus.PAUSED
+    elif event.type is EventType.RUN_RESUMED:
+        _expect(run.status is RunStatus.PAUSED, event, run)
+        run.status = _going_on(run)
+    else:
+        _apply_to_step(run, event, graph)
+
+
+def _going_on(run: RunState) -> RunStatus:
+    return RunStatus.RUNNING if any(step.attempt for step in run.steps) else RunStatus.PENDING
+
+
+def _end_run(run: RunState, event: Event, graph: Graph) -> None:
+    status = _ENDINGS[event.type]
+    legal = not run.status.is_terminal
+    if status is RunStatus.COMPLETED:
+        legal = run.status in (RunStatus.RUNNING, RunStatus.PAUSED) and run.remaining == 0 and run.losses == 0
+    elif status is RunStatus.COMPENSATION_FAILED:
+        legal = run.status is RunStatus.COMPENSATING
+    elif status is not RunStatus.TERMINATED:
+        # A saga has done with its compensations before it ends.
+        legal = legal and (run.status is RunStatus.COMPENSATING) == graph.saga and not run.compensations
+    _expect(legal, event, run)
+    run.status, run.outcome = status, event.sequence
+    hook = graph.hooks.get(_HOOKS.get(event.type, ""))
+    if hook is not None:
+        _expect_step(run.steps[hook].status is StepStatus.DORMANT, event, hook, run, graph)
+        run.steps[hook].status = StepStatus.READY
+
+
+def _plan(run: RunState, event: Event, graph: Graph) -> None:
+    _expect(run.status is RunStatus.COMPENSATING and not run.compensations, event, run)
+    planned = _steps_of(event, run)
+    undoes = {compensation: position for position, compensation in graph.compensations.items()}
+    for number, position in enumerate(planned):
+        step = run.steps[position]
+        _expect_step(position in undoes, event, position, run, graph)
+        undone = undoes[position]
+        _expect_step(run.steps[undone].status is StepStatus.COMPLETED, event, undone, run, graph)
+        _expect_step(step.status is StepStatus.DORMANT, event, position, run, graph)
+        step.status, step.remaining = (StepStatus.PENDING, 1) if number else (StepStatus.READY, 0)
+    run.plan += planned
+    run.compensations = len(planned)
+
+
+def _retry_run(run: RunState, event: Event, graph: Graph) -> None:
+    again = _steps_of(event, run)
+    if run.status is RunStatus.COMPENSATION_FAILED:
+        for position in again:
+            _expect_step(run.steps[position].status is StepStatus.FAILED, event, position, run, graph)
+            run.steps[position].status = StepStatus.READY
+        run.status = RunStatus.COMPENSATING
+    else:
+        _expect(run.status is RunStatus.FAILED, event, run)
+        steps: dict[int, Progress] = {i: _bare(step) for i, step in enumerate(run.steps)}
+        reset, decided = progress.again(graph, steps)
+        if reset != again:
+            raise IllegalEvent(f"{event.type} (sequence {event.sequence}) of steps {again}; it would be of {reset}")
+        for position, verdict in decided:  # which events of their own will say
+            run.decided[position] = verdict
+            steps[position] = Progress(remaining=0)
+        for position, after in steps.items():
+            step = run.steps[position]
+            if after.status is not step.status:
+                step.outcome = None
+            step.status, step.remaining = after.status, after.remaining
+            step.failed, step.skipped = after.failed, after.skipped
+        run.status = _going_on(run)
+        run.remaining = progress.remaining(graph, run.by_position)
+        run.losses = progress.losses(graph, run.by_position, graph.forward)
+    for position in again:
+        run.steps[position].lost, run.steps[position].outcome = 0, None
+    run.outcome = None
+    hook = graph.hooks.get("on_failure")
+    if hook is not None:
+        run.steps[hook].status, run.steps[hook].lost, run.steps[hook].outcome = StepStatus.DORMANT, 0, None
+
+
+def _steps_of(event: Event, run: RunState) -> list[int]:
+    """Return the positions of the steps that an event of a run names."""
+    positions: list[int] = event.data.get("steps", [])
+    if not all(position < len(run.steps) for position in positions):
+        raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on a step that is not in the graph")
+    return positions
+
+
+def _bare(step: StepState) -> Progress:
+    return Progress(remaining=step.remaining, status=step.status, failed=step.failed, skipped=step.skipped)
+
+
+def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
+    position = event.position
+    if position is None or position >= len(run.steps):
+        raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on a step that is not in the graph")
+    step = run.steps[position]
+    if event.type in _VERDICTS:
+        verdict = _VERDICTS[event.type]
+        _expect_step(run.decided.pop(position, None) is verdict, event, position, run, graph)
+        _end_step(run, event, position, verdict, graph)
+        return
+    if event.type is EventType.STEP_STARTED:
+        _expect_step(step.status is StepStatus.READY, event, position, run, graph)
+        if event.attempt != step.attempt + 1:
+            name = graph.nodes[position].name
+            raise IllegalEvent(
+                f"{event.type} (sequence {event.sequence}) on attempt {event.attempt} after {step.attempt} of {name!r}"
+            )
+        step.status, step.attempt = StepStatus.RUNNING, step.attempt + 1
+        if run.status is RunStatus.PENDING:
+            run.status = RunStatus.RUNNING
+        return
+    if event.attempt != step.attempt:
+        raise IllegalEvent(
+            f"{event.type} (sequence {event.sequence}) on attempt {event.attempt} of {graph.nodes[position].name!r}, "
+            f"superseded by {step.attempt}"
+        )
+    if event.type is EventType.STEP_FAILED and step.status is StepStatus.READY and step.lost:
+        # Too many attempts were lost: the loss comes first, the failure in the same instant.
+        _end_step(run, event, position, StepStatus.FAILED, graph)
+    elif event.type is EventType.STEP_REUSED:
+        _expect_step(step.status is StepStatus.READY, event, position, run, graph)
+        _end_step(run, event, position, StepStatus.COMPLETED, graph)
+    elif event.type is EventType.STEP_RETRIED:
+        _expect_step(step.status is StepStatus.RETRYING, event, position, run, graph)
+        step.status = StepStatus.READY
+    else:
+        _expect_step(step.status is StepStatus.RUNNING, event, position, run, graph)
+        _end_attempt(run, event, position, graph)
+
+
+def _end_attempt(run: RunState, event: Event, position: int, graph: Graph) -> None:
+    step = run.steps[position]
+    if event.type is EventType.STEP_COMPLETED:
+        _end_step(run, event, position, StepStatus.COMPLETED, graph)
+    elif event.type is EventType.STEP_FAILED and event.data.get("retry_at"):
+        step.status = StepStatus.RETRYING
+    elif event.type is EventType.STEP_FAILED:
+        _end_step(run, event, position, StepStatus.FAILED, graph)
+    elif event.type is EventType.STEP_RETURNED:
+        step.status = StepStatus.READY
+    elif event.type is EventType.STEP_LOST:
+        step.status, step.lost = StepStatus.READY, step.lost + 1
+
+
+def _end_step(run: RunState, event: Event, position: int, status: StepStatus, graph: Graph) -> None:
+    run.steps[position].status, run.steps[position].outcome = status, event.sequence
+    phase = graph.nodes[position].phase
+    if phase is Phase.FORWARD:
+        run.remaining -= position in graph.ends
+        run.losses += progress.is_loss(graph, position, status)
+        for child, verdict in progress.count(graph, run.by_position, position):
+            if verdict is not StepStatus.READY:
+                run.decided[child] = verdict
+    elif phase is Phase.COMPENSATION and status is StepStatus.COMPLETED:
+        run.compensations -= 1
+        following = run.plan[run.plan.index(position) + 1 :][:1]
+        for position_of_next in following:
+            run.steps[position_of_next].status, run.steps[position_of_next].remaining = StepStatus.READY, 0
+
+
+def _expect(condition: bool, event: Event, run: RunState) -> None:  # noqa: FBT001  # reads as assert does
+    if not condition:
+        raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on a {run.status} run")
+
+
+def _expect_step(condition: bool, event: Event, position: int, run: RunState, graph: Graph) -> None:  # noqa: FBT001
+    if not condition:
+        name, status = graph.nodes[position].name, run.steps[position].status
+        raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on step {name!r}, which is {status}")

@@ -1,0 +1,47 @@
+"""Forking: a new run that starts with the results that another one already has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from celeriac.workflows.engine.graph import Graph, Needs
+from celeriac.workflows.errors import DefinitionError
+
+
+def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[int, ...]:
+    """Return which steps a fork takes over that runs ``from_step``, and whatever depends on it, anew; parents first.
+
+    A step is reused if the original has completed one of that name and all its parents are reused; but not one that
+    there is only for the failure of another, for what is reused has not failed.
+
+    Args:
+        graph: Of the new run; it may be of another version than the original's.
+        completed: Names of the steps that the original has completed.
+        from_step: The name of a step in ``graph``.
+
+    Raises:
+        DefinitionError: the graph has no step of that name, or it would be skipped.
+    """
+    names = {graph.nodes[position].name for position in graph.forward}
+    if from_step not in names:
+        known = ", ".join(graph.nodes[position].name for position in graph.forward)
+        raise DefinitionError(
+            detail=f"Workflow {graph.workflow!r} has no step {from_step!r} to fork from. Steps: {known}."
+        )
+    reused: dict[int, None] = {}
+    for position in graph.in_order():
+        name = graph.nodes[position].name
+        fits = name in names - {from_step} and name in completed and not _is_for_failures(graph, position)
+        if fits and reused.keys() >= set(graph.parents[position]):
+            reused[position] = None
+    first = graph.position[from_step]
+    if _is_for_failures(graph, first) and reused.keys() >= set(graph.parents[first]):
+        raise DefinitionError(
+            detail=f"A fork from step {from_step!r} of workflow {graph.workflow!r} would skip it: it runs when a step "
+            "before it fails, and their results are reused. Fork from one of those."
+        )
+    return tuple(reused)
+
+
+def _is_for_failures(graph: Graph, position: int) -> bool:
+    return position in graph.handled or graph.nodes[position].needs is Needs.ONE_FAILED

@@ -1,0 +1,224 @@
+"""How the end of one step decides about others: join rules, error handlers, and what a failure means for the run. Pure.
+
+The store and ``fold`` both go by what is written here, so that the tables and the events agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, MutableMapping
+from dataclasses import dataclass
+
+from celeriac.workflows.engine.graph import (
+    FailurePolicy,
+    Graph,
+    Needs,
+    Phase,
+)
+from celeriac.workflows.engine.states import StepStatus
+
+_TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
+FAILURES = (StepStatus.FAILED, StepStatus.BLOCKED)
+
+
+@dataclass(kw_only=True, slots=True)
+class Progress:
+    """A step as far as other steps decide about it. The counts stand still, at 0, once it is no longer pending."""
+
+    remaining: int  # parents that have not ended
+    status: StepStatus = StepStatus.PENDING
+    failed: int = 0  # parents that failed or were blocked
+    skipped: int = 0  # parents that were skipped
+
+
+def decide(needs: Needs, *, remaining: int, succeeded: int, failed: int, skipped: int) -> StepStatus:
+    """Return what a join rule makes of a step, by how many of its parents ended how.
+
+    Returns:
+        ``pending`` (too early to tell), ``ready``, ``blocked`` (it needs what failed) or ``skipped`` (not needed).
+    """
+    done = remaining == 0
+    match needs:
+        case Needs.ALL_SUCCEEDED:
+            if failed:
+                return StepStatus.BLOCKED
+            if done and skipped:
+                return StepStatus.SKIPPED
+        case Needs.NONE_FAILED:
+            if failed:
+                return StepStatus.BLOCKED
+        case Needs.ANY_SUCCEEDED:
+            if succeeded:
+                return StepStatus.READY
+            if done:
+                return StepStatus.BLOCKED if failed else StepStatus.SKIPPED
+        case Needs.ONE_FAILED:
+            if failed:
+                return StepStatus.READY
+            if done:
+                return StepStatus.SKIPPED
+        case Needs.ALL_DONE:
+            pass
+    return StepStatus.READY if done else StepStatus.PENDING
+
+
+def fresh(graph: Graph) -> list[Progress]:
+    """Return the steps of a run that has just started."""
+    steps = []
+    for position, parents in enumerate(graph.parents):
+        if graph.nodes[position].phase is not Phase.FORWARD:
+            status = StepStatus.DORMANT
+        else:
+            status = StepStatus.PENDING if parents else StepStatus.READY
+        steps.append(Progress(remaining=len(parents), status=status))
+    return steps
+
+
+def count(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
+    """Count a step that has ended at the steps that wait for it; return what this decides about which of them.
+
+    Those that become ready are ready then. Those that are to be skipped or blocked are pending until somebody says so.
+    A failure that ends the run is not counted: whatever waits then waits for the run to be retried.
+    """
+    decided: list[tuple[int, StepStatus]] = []
+    ended = steps[position].status
+    if fails_run(graph, position, ended):
+        return decided
+    handler = graph.handlers.get(position)
+    if handler is not None and steps[handler].status is StepStatus.PENDING and steps[handler].remaining:
+        steps[handler].remaining = 0
+        if ended is StepStatus.FAILED:
+            steps[handler].status = StepStatus.READY
+            return [(handler, StepStatus.READY)]
+        decided.append((handler, StepStatus.SKIPPED))
+    if position in graph.handled and ended is StepStatus.SKIPPED:
+        return decided  # the step that it was there for counts itself
+    for child in graph.dependents[position]:
+        waiting = steps[child]
+        if waiting.status is not StepStatus.PENDING or not waiting.remaining:
+            continue
+        waiting.remaining -= 1
+        waiting.failed += ended in FAILURES
+        waiting.skipped += ended is StepStatus.SKIPPED
+        verdict = _verdict(graph, child, waiting)
+        if verdict is not StepStatus.PENDING:
+            waiting.remaining = waiting.failed = waiting.skipped = 0
+            waiting.status = StepStatus.READY if verdict is StepStatus.READY else waiting.status
+            decided.append((child, verdict))
+    return decided
+
+
+def spread(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
+    """Count a step that has ended, and whatever is skipped or blocked by that in turn; return all that was decided."""
+    found: list[tuple[int, StepStatus]] = []
+    todo = [position]
+    for ended in todo:
+        for child, verdict in count(graph, steps, ended):
+            found.append((child, verdict))
+            if verdict is not StepStatus.READY:
+                steps[child].status = verdict
+                todo.append(child)
+    return found
+
+
+def _verdict(graph: Graph, position: int, step: Progress) -> StepStatus:
+    ended = len(graph.parents[position]) - step.remaining
+    return decide(
+        graph.nodes[position].needs or Needs.ALL_SUCCEEDED,
+        remaining=step.remaining,
+        succeeded=ended - step.failed - step.skipped,
+        failed=step.failed,
+        skipped=step.skipped,
+    )
+
+
+def fails_run(graph: Graph, position: int, status: StepStatus) -> bool:
+    """Return whether a step that ended so fails its run at once."""
+    if graph.failure_policy is FailurePolicy.CONTINUE or not _is_failure(graph, position, status):
+        return False
+    dependents = graph.dependents[position]
+    return not dependents or any(graph.nodes[child].needs not in _TOLERANT for child in dependents)
+
+
+def is_loss(graph: Graph, position: int, status: StepStatus) -> bool:
+    """Return whether a step that ended so leaves its run failed, whatever the other steps do."""
+    return _is_failure(graph, position, status) and not graph.dependents[position]
+
+
+def _is_failure(graph: Graph, position: int, status: StepStatus) -> bool:
+    return status is StepStatus.BLOCKED or (status is StepStatus.FAILED and position not in graph.handlers)
+
+
+def again(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
+    """Take back what failed, to try it again, and change ``steps`` accordingly.
+
+    A step that failed is tried again unless all that waited for it has completed all the same, or its error handler
+    has. What was blocked or skipped on the way is decided anew.
+
+    Returns:
+        The steps that are ready again, ascending; and those that are blocked or skipped now but were not so before.
+    """
+    reset = [
+        position
+        for position in graph.forward
+        if steps[position].status is StepStatus.FAILED
+        and position not in graph.handled
+        and not _came_to_nothing(graph, steps, position)
+    ]
+    undone = (StepStatus.PENDING, StepStatus.BLOCKED, StepStatus.SKIPPED)
+    undecided = [i for i in graph.in_order() if steps[i].status in undone and graph.nodes[i].phase is Phase.FORWARD]
+    undecided += [handler for handler, handled in graph.handled.items() if handled in reset]
+    for position in reset:
+        steps[position] = Progress(remaining=0, status=StepStatus.READY)
+    decided: list[tuple[int, StepStatus]] = []
+    for position in undecided:
+        before = steps[position].status
+        steps[position] = _anew(graph, steps, position)
+        after = steps[position].status
+        if after is not before and after in (StepStatus.BLOCKED, StepStatus.SKIPPED):
+            decided.append((position, after))
+    return reset, decided
+
+
+def _came_to_nothing(graph: Graph, steps: Mapping[int, Progress], position: int) -> bool:
+    handler = graph.handlers.get(position)
+    if handler is not None and steps[handler].status is not StepStatus.FAILED:
+        return True
+    dependents = graph.dependents[position]
+    return bool(dependents) and all(steps[child].status is StepStatus.COMPLETED for child in dependents)
+
+
+def _anew(graph: Graph, steps: Mapping[int, Progress], position: int) -> Progress:
+    """Return a step that has not run, as its parents have it now."""
+    if position in graph.handled:
+        handled = steps[graph.handled[position]].status
+        if handled is StepStatus.FAILED:
+            return Progress(remaining=0, status=StepStatus.READY)
+        if handled in (StepStatus.COMPLETED, StepStatus.SKIPPED, StepStatus.BLOCKED):
+            return Progress(remaining=0, status=StepStatus.SKIPPED)
+        return Progress(remaining=1)
+    ends = [ended_as(graph, steps, parent) for parent in graph.parents[position]]
+    found = Progress(
+        remaining=sum(end is None for end in ends),
+        failed=sum(end in FAILURES for end in ends),
+        skipped=sum(end is StepStatus.SKIPPED for end in ends),
+    )
+    verdict = _verdict(graph, position, found) if ends else StepStatus.READY
+    return found if verdict is StepStatus.PENDING else Progress(remaining=0, status=verdict)
+
+
+def ended_as(graph: Graph, steps: Mapping[int, Progress], position: int) -> StepStatus | None:
+    """Return how a step counts at those that wait for it, its error handler included; None if it has not ended."""
+    status = steps[position].status
+    if status is StepStatus.FAILED and position in graph.handlers:
+        status = steps[graph.handlers[position]].status
+    return status if status.is_terminal else None
+
+
+def remaining(graph: Graph, steps: Mapping[int, Progress]) -> int:
+    """Return how many steps the run's end still waits for."""
+    return sum(not steps[position].status.is_terminal for position in graph.ends)
+
+
+def losses(graph: Graph, steps: Mapping[int, Progress], positions: Collection[int]) -> int:
+    """Return how many of some steps ended so that the run fails."""
+    return sum(is_loss(graph, position, steps[position].status) for position in positions)

@@ -1,0 +1,71 @@
+"""What templates are evaluated with: a run's input, results and outcomes, error handlers taken into account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.outcomes import error_info
+from celeriac.workflows.engine.states import StepStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observed:
+    """What became of a step."""
+
+    status: StepStatus
+    data: str | None  # the result, or the error, as JSON text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunValues:
+    """The values of one run, as ``templates.Values`` has them.
+
+    Attributes:
+        graph: Of the run.
+        run_input: A JSON object by parameter name.
+        results: JSON texts of completed steps, by position.
+        observed: What became of steps of which more than the result counts, by position.
+        error: Why the run failed, as JSON data of an ``ErrorInfo``.
+    """
+
+    graph: Graph
+    run_input: str
+    results: Mapping[int, str] = field(default_factory=dict)
+    observed: Mapping[int, Observed] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+
+    def result(self, node: str) -> str:
+        """Return the result of a node, or what its error handler put in its place; ``null`` if there is neither."""
+        position = self.graph.position[node]
+        if position in self.results:
+            return self.results[position]
+        return self._value(position) or "null"
+
+    def outcome(self, node: str) -> Any:
+        """Return what became of a node as JSON data of an ``Outcome``."""
+        position = self.graph.position[node]
+        own = self.observed[position]
+        value = self._value(position)
+        failed = own.status is StepStatus.FAILED and own.data is not None
+        return {
+            "status": (own.status if value is None else StepStatus.COMPLETED).value,
+            "value": None if value is None else json.loads(value),
+            "error": error_info(json.loads(own.data or ""), node) if failed else None,
+        }
+
+    def run_error(self) -> Any:
+        """Return why the run failed as JSON data of an ``ErrorInfo``."""
+        return self.error
+
+    def _value(self, position: int) -> str | None:
+        own = self.observed.get(position)
+        if own is not None and own.status is StepStatus.COMPLETED:
+            return own.data
+        handler = self.observed.get(self.graph.handlers.get(position, -1))
+        if handler is not None and handler.status is StepStatus.COMPLETED:
+            return handler.data
+        return None

@@ -1,0 +1,97 @@
+"""What a reader of a run sees: frozen records, assembled from the projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorView:
+    """Why a step or a run failed."""
+
+    type: str  # name of the exception's class
+    message: str
+    traceback: str | None = None
+    step: str | None = None  # of a run's error: the step that failed
+    public: bool = False  # whether the message is meant for people outside; see ``PublicError``
+
+    @property
+    def public_message(self) -> str:
+        """A message that anybody may read: the error's own only if it is meant for that."""
+        if self.public:
+            return self.message
+        return "The run failed." if self.step is None else f"Step '{self.step}' failed."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepView:
+    """One step of a run."""
+
+    name: str  # unique in the run
+    step: str  # the step's name, which is its Celery task's name
+    position: int
+    parents: tuple[str, ...]
+    status: StepStatus
+    attempt: int  # 0: never claimed
+    lost: int  # attempts lost with their worker
+    queue: str | None
+    worker: str | None  # host and process of the last attempt
+    ready_at: datetime | None
+    started_at: datetime | None  # of the last attempt
+    finished_at: datetime | None
+    due_at: datetime | None  # of a step that waits for its next attempt
+    error: ErrorView | None  # why it failed; of a step that is tried again: why the last attempt did
+    needs: str | None = None  # the rule of a join, if it is not that all parents succeed
+    handles: str | None = None  # the step whose error this one handles
+    compensates: str | None = None  # the step whose work this one undoes
+    hook: str | None = None  # "on_complete" or "on_failure", of a step that runs after the end of the run
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunView:
+    """A run with or without its steps."""
+
+    id: UUID
+    workflow: str
+    version: str
+    definition: str  # hash of the graph that it is pinned to
+    status: RunStatus
+    tags: Mapping[str, str]
+    idempotency_key: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: ErrorView | None
+    steps: tuple[StepView, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerScope:
+    """What a worker runs."""
+
+    queues: frozenset[str] = frozenset()  # that it takes messages from; empty: not known yet
+    steps: frozenset[str] = frozenset()  # that it has the code of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveWorker:
+    """A worker with at least one lease that has not expired."""
+
+    name: str
+    processes: int
+    expires_at: datetime
+    serves: WorkerScope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A step that is ready in runs that go on."""
+
+    step: str
+    queue: str  # empty: where the app routes the step
+    runs: tuple[UUID, ...]  # the first ones

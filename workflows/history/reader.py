@@ -1,0 +1,319 @@
+"""Reading runs, steps and events, for people and for the audit. Never on the path of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Row
+from sqlalchemy.dialects.postgresql import JSONB
+
+from celeriac.workflows.engine.events import Event, EventType
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.resolving import Observed, RunValues
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.templates import evaluate, observed, sources
+from celeriac.workflows.engine.views import ErrorView, RunView, StepView
+from celeriac.workflows.errors import UnknownRun
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.leases import process_of
+from celeriac.workflows.history.runs import RunStore
+
+_RUNS = sa.table(
+    "workflow_runs",
+    *(
+        sa.column(name)
+        for name in (
+            "id",
+            "workflow",
+            "version",
+            "definition",
+            "status",
+            "idempotency_key",
+            "outcome",
+            "remaining",
+            "losses",
+            "compensations",
+        )
+    ),
+    sa.column("tags", JSONB),
+    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("created_at", "started_at", "finished_at")),
+)
+_TASKS = sa.table(
+    "workflow_tasks",
+    *(
+        sa.column(name)
+        for name in (
+            *("run_id", "position", "name", "step", "queue"),
+            *("status", "remaining", "attempt", "lost", "lease", "outcome"),
+        )
+    ),
+    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("ready_at", "started_at", "finished_at", "due_at")),
+)
+# Parked waits are due at infinity, which Python has no instant for.
+_DUE_AT = sa.func.nullif(_TASKS.c.due_at, sa.literal_column("'infinity'::timestamptz")).label("due_at")
+_TASK_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
+    *(column for column in _TASKS.c if column.name != "due_at"),
+    _DUE_AT,
+)
+_EVENTS = sa.table(
+    "workflow_events",
+    *(sa.column(name) for name in ("run_id", "sequence", "type", "position", "attempt")),
+    sa.column("at", sa.DateTime(timezone=True)),
+    sa.column("data", sa.JSON),
+)
+_CHUNK = 1_000  # rows fetched at a time
+
+
+class Reader:
+    """Assembles what readers see from projections and events."""
+
+    def __init__(self, database: Database, runs: RunStore) -> None:
+        self._database = database
+        self._runs = runs
+
+    def find(
+        self,
+        *,
+        workflow: str | None = None,
+        status: RunStatus | None = None,
+        tags: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        after: UUID | None = None,
+    ) -> list[RunView]:
+        """Return runs without their steps, the latest first.
+
+        Args:
+            workflow: Only runs of this workflow.
+            status: Only runs in this state.
+            tags: Only runs with all of these.
+            limit: At most so many.
+            after: Only runs that started before this one, to go on with the next page.
+        """
+        query = _with_outcome().order_by(_RUNS.c.id.desc())
+        if workflow is not None:
+            query = query.where(_RUNS.c.workflow == workflow)
+        if status is not None:
+            query = query.where(_RUNS.c.status == status.value)
+        if tags:
+            query = query.where(_RUNS.c.tags.contains(dict(tags)))
+        if after is not None:
+            query = query.where(_RUNS.c.id < after)
+        with self._database.autocommit() as connection:
+            return [_run_view(row) for row in connection.execute(query.limit(limit))]
+
+    def run(self, run_id: UUID, *, steps: bool = True) -> RunView:
+        """Return a run, with its steps by default.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        with self._database.autocommit() as connection:
+            row = connection.execute(_with_outcome().where(_RUNS.c.id == run_id)).one_or_none()
+            if row is None:
+                raise UnknownRun(run_id=run_id)
+            if not steps:
+                return _run_view(row)
+            graph = self._runs.graph(row.definition)
+            tasks = connection.execute(
+                sa.select(
+                    *_TASK_COLUMNS,
+                    _last_failure().label("error"),
+                )
+                .where(_TASKS.c.run_id == run_id, _TASKS.c.status != StepStatus.DORMANT.value)
+                .order_by(_TASKS.c.position)
+            ).all()
+        return _run_view(row, tuple(_step_view(task, graph) for task in tasks))
+
+    def result(self, run_id: UUID) -> str | None:
+        """Return the result of a completed run as JSON text, or None if its workflow returns nothing."""
+        with self._database.autocommit() as connection:
+            definition = connection.execute(sa.select(_RUNS.c.definition).where(_RUNS.c.id == run_id)).scalar_one()
+            graph = self._runs.graph(definition)
+            if graph.returns is None:
+                return None
+            names = {*sources(graph.returns), *observed(graph.returns)}
+            needed = {graph.position[name] for name in names}
+            needed |= {graph.handlers[position] for position in needed if position in graph.handlers}
+            data = sa.cast(_EVENTS.c.data, sa.Text).label("data")
+            rows = connection.execute(
+                sa.select(_TASKS.c.position, _TASKS.c.status, data)
+                .select_from(_TASKS.outerjoin(_EVENTS, _outcome_of(_TASKS)))
+                .where(_TASKS.c.run_id == run_id, _TASKS.c.position.in_(needed))
+            ).all()
+            run_input = connection.execute(
+                sa.select(data).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence).limit(1)
+            ).scalar_one()
+        found = {row.position: Observed(status=StepStatus(row.status), data=row.data) for row in rows}
+        return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, observed=found))
+
+    def input(self, run_id: UUID) -> str:
+        """Return the input that a run was started with, as JSON text."""
+        query = (
+            sa.select(sa.cast(_EVENTS.c.data, sa.Text))
+            .where(_EVENTS.c.run_id == run_id)
+            .order_by(_EVENTS.c.sequence)
+            .limit(1)
+        )
+        with self._database.autocommit() as connection:
+            return connection.execute(query).scalar_one()
+
+    def events(self, run_id: UUID) -> list[Event]:
+        """Return the history of a run in order; empty if there is no such run."""
+        query = sa.select(_EVENTS).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence)
+        with self._database.autocommit() as connection:
+            return [_event(row) for row in connection.execute(query)]
+
+    def projections(self, run_id: UUID) -> tuple[Any, list[Any]]:
+        """Return the rows of a run and of its tasks as they are, for the audit.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        with self._database.autocommit() as connection:
+            run = connection.execute(sa.select(_RUNS).where(_RUNS.c.id == run_id)).one_or_none()
+            if run is None:
+                raise UnknownRun(run_id=run_id)
+            tasks = connection.execute(
+                sa.select(*_TASK_COLUMNS).where(_TASKS.c.run_id == run_id).order_by(_TASKS.c.position)
+            ).all()
+        return run, list(tasks)
+
+    def ids(self) -> Iterator[UUID]:
+        """Yield the ids of all runs, the oldest first, however many there are."""
+        last: UUID | None = None
+        while True:
+            query = sa.select(_RUNS.c.id).order_by(_RUNS.c.id).limit(_CHUNK)
+            with self._database.autocommit() as connection:
+                found = connection.scalars(query if last is None else query.where(_RUNS.c.id > last)).all()
+            yield from found
+            if len(found) < _CHUNK:
+                return
+            last = found[-1]
+
+
+def _with_outcome() -> sa.Select[Any]:
+    """Select runs with the event that ended them, and the event of the step that was the cause."""
+    run_failed = _EVENTS.alias("run_failed")
+    step_failed = _EVENTS.alias("step_failed")
+    cause = _TASKS.alias("cause")
+    ended_badly = _RUNS.c.status != RunStatus.COMPLETED.value
+    return sa.select(
+        _RUNS,
+        cause.c.name.label("failed_step"),
+        step_failed.c.data.label("error"),
+        run_failed.c.data.label("ending"),
+    ).select_from(
+        _RUNS.outerjoin(
+            run_failed,
+            sa.and_(ended_badly, run_failed.c.run_id == _RUNS.c.id, run_failed.c.sequence == _RUNS.c.outcome),
+        )
+        .outerjoin(
+            cause,
+            sa.and_(cause.c.run_id == run_failed.c.run_id, cause.c.name == run_failed.c.data["step"].as_string()),
+        )
+        .outerjoin(
+            step_failed,
+            sa.and_(step_failed.c.run_id == cause.c.run_id, step_failed.c.sequence == cause.c.outcome),
+        )
+    )
+
+
+def _last_failure() -> sa.ScalarSelect[Any]:
+    """Select the data of a step's last failed attempt, unless the step has completed after all."""
+    return (
+        sa.select(_EVENTS.c.data)
+        .where(
+            _EVENTS.c.run_id == _TASKS.c.run_id,
+            _EVENTS.c.position == _TASKS.c.position,
+            _EVENTS.c.type == EventType.STEP_FAILED.value,
+            _TASKS.c.status != StepStatus.COMPLETED.value,
+            _TASKS.c.attempt > 0,
+        )
+        .order_by(_EVENTS.c.sequence.desc())
+        .limit(1)
+        .correlate(_TASKS)
+        .scalar_subquery()
+    )
+
+
+def _outcome_of(tasks: sa.TableClause) -> sa.ColumnElement[bool]:
+    return sa.and_(_EVENTS.c.run_id == tasks.c.run_id, _EVENTS.c.sequence == tasks.c.outcome)
+
+
+def _run_view(row: Row[Any], steps: tuple[StepView, ...] = ()) -> RunView:
+    return RunView(
+        id=row.id,
+        workflow=row.workflow,
+        version=row.version,
+        definition=row.definition,
+        status=RunStatus(row.status),
+        tags=row.tags,
+        idempotency_key=row.idempotency_key,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        error=_error_view(row.error, row.failed_step) or _ending_view(RunStatus(row.status), row.ending),
+        steps=steps,
+    )
+
+
+def _step_view(row: Any, graph: Graph) -> StepView:
+    node = graph.nodes[row.position]
+    return StepView(
+        name=row.name,
+        step=row.step,
+        position=row.position,
+        parents=tuple(graph.nodes[parent].name for parent in graph.parents[row.position]),
+        status=StepStatus(row.status),
+        attempt=row.attempt,
+        lost=row.lost,
+        queue=row.queue or None,
+        worker=row.lease and process_of(row.lease),
+        ready_at=row.ready_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        due_at=row.due_at,
+        error=_error_view(row.error),
+        needs=node.needs and node.needs.value,
+        handles=node.handles,
+        compensates=node.compensates,
+        hook=node.hook,
+    )
+
+
+def _error_view(data: Mapping[str, Any] | None, step: str | None = None) -> ErrorView | None:
+    if data is None:
+        return None
+    return ErrorView(
+        type=data["type"],
+        message=data["message"],
+        traceback=data.get("traceback"),
+        step=step,
+        public=data.get("public", False),
+    )
+
+
+def _ending_view(status: RunStatus, data: Mapping[str, Any] | None) -> ErrorView | None:
+    """Return why a run ended that no step of its own failed."""
+    if data is None:
+        return None
+    if "type" in data:
+        return ErrorView(type=data["type"], message=data["message"])
+    return ErrorView(type=f"Run{status.capitalize()}", message=data.get("reason") or "by request")
+
+
+def _event(row: Row[Any]) -> Event:
+    at: datetime = row.at
+    return Event(
+        run_id=row.run_id,
+        sequence=row.sequence,
+        type=EventType(row.type),
+        at=at,
+        position=row.position,
+        attempt=row.attempt,
+        data=row.data,
+    )

@@ -1,0 +1,258 @@
+"""What the reconciler reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from celeriac.workflows.engine.graph import Graph, Needs
+from celeriac.workflows.history.attempts import Attempt
+from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.statements import statement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadyGroup:
+    """Ready steps whose messages go to one place."""
+
+    step: str
+    queue: str  # empty: where the app routes the step
+    priority: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unclaimed:
+    """A ready step that nobody has claimed for a while."""
+
+    run_id: UUID
+    definition: str
+    position: int
+    name: str
+    dispatched_at: datetime
+    dispatches: int  # how often it was handed to Celery again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LostAttempt:
+    """An attempt whose lease expired."""
+
+    run_id: UUID
+    definition: str
+    position: int
+    name: str
+    attempt: int
+    lease: str
+    goes_on: bool  # whether the run may start it again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exhausted:
+    """An attempt whose lease expired, of a step that may have no other."""
+
+    attempt: Attempt
+    definition: str
+    lost: int  # attempts of the step that were lost, this one included
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """A step whose wait was over."""
+
+    run_id: UUID
+    definition: str
+    position: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimedOut:
+    """A running attempt that should have ended."""
+
+    attempt: Attempt
+    definition: str
+    lost: int  # attempts of the step that were lost
+    before: int  # earlier attempts that do not count: see attempts_before
+    past_deadline: bool  # the time of all attempts together is over
+
+
+class ReconcilerStore:
+    """The statements of the reconciler, each safe beside another reconciler and beside workers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def now(self) -> datetime:
+        """Return the database's time, from which all instants in the history come."""
+        with self._database.autocommit() as connection:
+            return connection.execute(statement("database_time")).scalar_one()  # type: ignore[no-any-return]
+
+    def lose_attempts(self, *, lease: timedelta, max_lost: int, batch: int) -> list[LostAttempt]:
+        """End attempts whose lease expired, but for the last that their steps may have; the steps are ready again."""
+        parameters = {"lease_seconds": lease.total_seconds(), "max_lost": max_lost, "batch": batch}
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("lose_attempts"), parameters).all()
+        return [
+            LostAttempt(
+                run_id=row.run_id,
+                definition=row.definition,
+                position=row.position,
+                name=row.name,
+                attempt=row.attempt,
+                lease=row.lease,
+                goes_on=row.goes_on,
+            )
+            for row in rows
+        ]
+
+    def exhausted(self, *, lease: timedelta, max_lost: int, batch: int) -> list[Exhausted]:
+        """Return attempts whose lease expired, of steps that may have no other."""
+        parameters = {"lease_seconds": lease.total_seconds(), "max_lost": max_lost, "batch": batch}
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("find_exhausted"), parameters).all()
+        return [
+            Exhausted(
+                attempt=Attempt(
+                    run_id=row.run_id, position=row.position, name=row.name, attempt=row.attempt, lease=row.lease
+                ),
+                definition=row.definition,
+                lost=row.lost + 1,
+            )
+            for row in rows
+        ]
+
+    def fire_retries(self, batch: int) -> list[Due]:
+        """End the waits that are over; return the steps that this made ready."""
+        with self._database.autocommit() as connection:
+            connection.execute(statement("park_ended_retries"), {"batch": batch})
+            rows = connection.execute(statement("fire_retries"), {"batch": batch}).all()
+        return [Due(run_id=row.run_id, definition=row.definition, position=row.position) for row in rows]
+
+    def seconds_to_next_due(self) -> float | None:
+        """Return how long the next wait lasts still; None if nothing waits."""
+        with self._database.autocommit() as connection:
+            seconds = connection.execute(statement("next_due")).scalar()
+        return None if seconds is None else float(seconds)
+
+    def timed_out(self, *, grace: timedelta, batch: int, leases: Sequence[str] | None = None) -> list[TimedOut]:
+        """Return running attempts that should have ended some time ago.
+
+        Args:
+            grace: How long ago.
+            batch: At most so many.
+            leases: Only attempts of these processes.
+        """
+        parameters = {
+            "grace": grace.total_seconds(),
+            "batch": batch,
+            "leases": None if leases is None else list(leases),
+        }
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("find_timed_out"), parameters).all()
+        return [
+            TimedOut(
+                attempt=Attempt(
+                    run_id=row.run_id, position=row.position, name=row.name, attempt=row.attempt, lease=row.lease
+                ),
+                definition=row.definition,
+                lost=row.lost,
+                before=row.attempts_before,
+                past_deadline=row.past_deadline,
+            )
+            for row in rows
+        ]
+
+    def terminated(self, leases: Sequence[str]) -> set[str]:
+        """Return those of some processes that run a step whose run was terminated."""
+        with self._database.autocommit() as connection:
+            return set(connection.scalars(statement("find_terminated"), {"leases": list(leases)}))
+
+    def late_runs(self, batch: int) -> list[tuple[UUID, str]]:
+        """Return runs that have taken too long, each with its definition's hash."""
+        return self._runs("find_late_runs", batch)
+
+    def compensable(self, batch: int) -> list[tuple[UUID, str]]:
+        """Return sagas that are to be undone and wait for nothing any more, each with its definition's hash."""
+        return self._runs("find_compensable", batch)
+
+    def ready_groups(self) -> list[ReadyGroup]:
+        """Return the groups in which there are ready steps."""
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("ready_groups")).all()
+        return [ReadyGroup(step=row.step, queue=row.queue, priority=row.priority) for row in rows]
+
+    def unclaimed(self, group: ReadyGroup, before: datetime, batch: int) -> list[Unclaimed]:
+        """Return ready steps of a group that were dispatched before an instant and that no living process holds.
+
+        Those of runs that have ended are left out, and will not be looked at again.
+        """
+        parameters = {
+            "step": group.step,
+            "queue": group.queue,
+            "priority": group.priority,
+            "before": before,
+            "batch": batch,
+        }
+        with self._database.autocommit() as connection:
+            connection.execute(statement("park_ended"), parameters)
+            rows = connection.execute(statement("find_unclaimed"), parameters).all()
+        return [
+            Unclaimed(
+                run_id=row.run_id,
+                definition=row.definition,
+                position=row.position,
+                name=row.name,
+                dispatched_at=row.dispatched_at,
+                dispatches=row.dispatches,
+            )
+            for row in rows
+        ]
+
+    def earliest_ready(self, messages: Sequence[tuple[UUID, str]]) -> datetime | None:
+        """Return since when the first of these steps has been ready; None if none of them is."""
+        parameters = {"runs": [run for run, _ in messages], "names": [name for _, name in messages]}
+        with self._database.autocommit() as connection:
+            return connection.execute(statement("earliest_ready"), parameters).scalar()
+
+    def mark_dispatched(self, steps: Sequence[Unclaimed]) -> set[tuple[UUID, int]]:
+        """Note that steps are handed to Celery again; return those that were still as they were found."""
+        parameters = {
+            "runs": [step.run_id for step in steps],
+            "positions": [step.position for step in steps],
+            "seen": [step.dispatched_at for step in steps],
+        }
+        with self._database.autocommit() as connection:
+            return {(row.run_id, row.position) for row in connection.execute(statement("mark_dispatched"), parameters)}
+
+    def completed(self, run_ids: Collection[UUID]) -> dict[UUID, set[int]]:
+        """Return the positions of the completed steps of runs."""
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement("completed_positions"), {"runs": list(run_ids)}).all()
+        found = {run_id: set[int]() for run_id in run_ids}
+        found.update({row.run_id: set(row.positions) for row in rows})
+        return found
+
+    def stalled(self, batch: int) -> list[tuple[UUID, str]]:
+        """Return runs, each with its definition's hash, that go on but have nothing ready or running."""
+        return self._runs("find_stalled", batch)
+
+    def _runs(self, name: str, batch: int) -> list[tuple[UUID, str]]:
+        with self._database.autocommit() as connection:
+            rows = connection.execute(statement(name), {"batch": batch}).all()
+        return [(row.id, row.definition) for row in rows]
+
+    def recount(self, run_id: UUID, graph: Graph) -> int:
+        """Count the parents of a run's pending steps again from their rows; return how many counts were wrong.
+
+        Only of steps that need all their parents.
+        """
+        repaired = 0
+        with self._database.autocommit() as connection:
+            for position, parents in enumerate(graph.parents):
+                if graph.nodes[position].needs not in (None, Needs.ALL_SUCCEEDED) or graph.handlers.keys() & set(
+                    parents
+                ):
+                    continue
+                parameters = {"run": run_id, "position": position, "parents": list(parents)}
+                repaired += len(connection.execute(statement("recount"), parameters).all())
+        return repaired
