@@ -8,7 +8,7 @@ import sys
 from celery import Celery
 
 from benchmarks import plain
-from celeriac.worker import create_app
+from celeriac import create_app
 from celeriac.workflows.settings import Settings
 
 POOL = "prefork"

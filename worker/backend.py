@@ -27,7 +27,7 @@ _STATES = {
     StepStatus.COMPLETED: states.SUCCESS,
     StepStatus.RETRYING: states.RETRY,
     StepStatus.FAILED: states.FAILURE,
-    StepStatus.BLOCKED: states.REVOKED,  # Celery's word for what will not run
+    StepStatus.UPSTREAM_FAILED: states.REVOKED,  # Celery's word for what will not run
     StepStatus.SKIPPED: states.REVOKED,
 }
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from celery.utils.saferepr import saferepr
 
-from celeriac.worker.execution import Budget, Carried
+from celeriac.worker.execution import Budget, NextStep
 from celeriac.worker.telemetry import Telemetry
 from celeriac.workflows.dispatch.messages import arguments_of
 from celeriac.workflows.engine.graph import Graph
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from celeriac.worker.task import StepTask
 
 
-class Carrier(threading.local):
+class InlineContinuation(threading.local):
     """The state of carrying on in one thread.
 
     Args:
@@ -37,14 +37,14 @@ class Carrier(threading.local):
     """
 
     def __init__(
-        self, app: Celery, telemetry: Telemetry, seconds: float, hand_back: Callable[[Graph, Attempt], None]
+        self, app: Celery, telemetry: Telemetry, seconds: float, release: Callable[[Graph, Attempt], None]
     ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._seconds = seconds
-        self._hand_back = hand_back
+        self._release = release
         self._budget: Budget | None = None
-        self._next: Carried | None = None
+        self._next: NextStep | None = None
         self._is_carrying = False
         self._began = 0.0
         self._routes: dict[str, Any] = {}  # of steps without a queue of their own; asking the router takes its time
@@ -57,7 +57,7 @@ class Carrier(threading.local):
             if task_id(run, step) == task_id(attempt.run_id, attempt.name):
                 return carried.claim
             # Celery failed between the step that handed this over and its ``on_success``.
-            self._hand_back(carried.graph, attempt)
+            self._release(carried.graph, attempt)
         self._budget = Budget(self._seconds)
         self._began = time.monotonic()
         return None
@@ -74,14 +74,14 @@ class Carrier(threading.local):
 
     def _may_run(self, graph: Graph, position: int, claim: Claim) -> bool:
         here, there = graph.nodes[claim.attempt.position], graph.nodes[position]
-        follower = self._app.tasks.get(there.step)
+        follower = self._app.tasks.get(there.task)
         if follower is None or follower.rate_limit:
             return False
-        if any(task.time_limit or task.soft_time_limit for task in (follower, self._app.tasks[here.step])):
+        if any(task.time_limit or task.soft_time_limit for task in (follower, self._app.tasks[here.task])):
             return False  # Celery would hold both to the limit together
         if (here.queue, here.priority) != (there.queue, there.priority):
             return False
-        return here.queue is not None or here.step == there.step or self._route(here.step) == self._route(there.step)
+        return here.queue is not None or here.task == there.task or self._route(here.task) == self._route(there.task)
 
     def _route(self, step: str) -> Any:
         if step not in self._routes:
@@ -90,7 +90,7 @@ class Carrier(threading.local):
             self._routes[step] = queue.name if queue is not None else (route.get("exchange"), route.get("routing_key"))
         return self._routes[step]
 
-    def hand_over(self, carried: Carried | None) -> None:
+    def hand_over(self, carried: NextStep | None) -> None:
         """Keep what ``carry_on`` is to run next."""
         self._next = carried
 
@@ -108,32 +108,32 @@ class Carrier(threading.local):
             task.request.id, saferepr(value, task.resultrepr_maxsize), time.monotonic() - self._began
         )
         self._is_carrying = True
-        before = task
+        uncounted_attempts = task
         delivery_info = task.request.delivery_info
         carried = None
         try:
             while (carried := self._next) is not None:
-                before = self._trace(carried, before, delivery_info)
+                uncounted_attempts = self._trace(carried, uncounted_attempts, delivery_info)
         finally:
             # After an error: what is claimed, and will not be run here, is for another process.
             for left in (carried, self._next):
                 if left is not None:
-                    self._hand_back(left.graph, left.claim.attempt)
+                    self._release(left.graph, left.claim.attempt)
             self._is_carrying = False
             self._next = None
 
-    def _trace(self, carried: Carried, before: StepTask, delivery_info: Any) -> StepTask:
+    def _trace(self, carried: NextStep, uncounted_attempts: StepTask, delivery_info: Any) -> StepTask:
         claim, graph = carried.claim, carried.graph
         node = graph.nodes[claim.attempt.position]
         run_id = claim.attempt.run_id
-        task: StepTask = self._app.tasks[node.step]
+        task: StepTask = self._app.tasks[node.task]
         uuid = task_id(run_id, node.name)
         parent_id = task_id(run_id, graph.nodes[carried.parent].name)
         arguments = arguments_of(graph, run_id, claim.attempt.position)
-        hostname = before.request.hostname or ""
+        hostname = uncounted_attempts.request.hostname or ""
         request = {
             "lang": "py",
-            "task": node.step,
+            "task": node.task,
             "id": uuid,
             "root_id": str(run_id),
             "parent_id": parent_id,
@@ -145,7 +145,7 @@ class Carrier(threading.local):
             "is_eager": False,
             "ignore_result": True,
         }
-        self._telemetry.started(uuid, node.step, repr(arguments), str(run_id), parent_id)
+        self._telemetry.started(uuid, node.task, repr(arguments), str(run_id), parent_id)
         began = time.monotonic()
         trace = task.__trace__(uuid, (), arguments, request)
         self._telemetry.ended(uuid, trace, time.monotonic() - began)

@@ -14,13 +14,13 @@ from uuid import UUID
 import psycopg
 from celery.exceptions import Ignore, Retry, TaskPredicate, WorkerShutdown, WorkerTerminate
 
-from celeriac.worker.failpoints import reach
+from celeriac.worker.failpoints import failpoint
 from celeriac.worker.interrupts import time_limit
 from celeriac.worker.invocation import EventLoop, describe_error, invoke
 from celeriac.worker.retry_decision import wait_before_retry
 from celeriac.worker.transactions import StepTransaction
 from celeriac.workflows.authoring.context import StepContext
-from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.dispatch.publisher import Publisher
 from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.engine.graph import Graph
@@ -31,9 +31,9 @@ from celeriac.workflows.history.attempts import (
     Attempt,
     AttemptStore,
     Claim,
+    ClaimNext,
     Completion,
     Limits,
-    Next,
 )
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.settings import Settings
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Carried:
+class NextStep:
     """A step that the completion of another has claimed, to be run next in the same process."""
 
     graph: Graph
@@ -57,7 +57,7 @@ class _Superseded(Exception):
     """The attempt may not record anything any more."""
 
 
-class Delivery:
+class StepExecutor:
     """Runs one step after another in a process. Shared by the threads of a thread pool.
 
     Args:
@@ -77,7 +77,7 @@ class Delivery:
         database: Database,
         publisher: Publisher,
         wakeups: Wakeups,
-        aftermath: Aftermath,
+        follow_up: FollowUp,
         lease: str,
         settings: Settings,
     ) -> None:
@@ -85,7 +85,7 @@ class Delivery:
         self._database = database
         self._publisher = publisher
         self._wakeups = wakeups
-        self._aftermath = aftermath
+        self._follow_up = follow_up
         self._lease = lease
         self._settings = settings
         self._retry = settings.retry
@@ -99,16 +99,16 @@ class Delivery:
         """
         position = graph.position[name]
         claim = self._attempts.claim(
-            run_id, position, name, self._lease, graph.certain_inputs[position], self._limits(graph, position)
+            run_id, position, name, self._lease, graph.guaranteed_inputs[position], self._limits(graph, position)
         )
         if claim is None:
             raise Ignore
-        reach("after_claim")
+        failpoint("after_claim")
         return claim
 
     def run(
         self, task: StepTask, graph: Graph, claim: Claim, choose_next: Callable[[], int | None]
-    ) -> tuple[Any, Carried | None]:
+    ) -> tuple[Any, NextStep | None]:
         """Run a claimed step and record its outcome.
 
         Args:
@@ -138,7 +138,7 @@ class Delivery:
                         values,
                         self._loop,
                     )
-                reach("after_effect_before_record")
+                failpoint("after_effect_before_record")
                 planned = self._plan(graph, choose_next())
                 completion = self._record(graph, claim, result, planned, transaction)
             except _Superseded:
@@ -150,19 +150,19 @@ class Delivery:
                     transaction.close()
                     self._fail(graph, claim, error)
                 # The work in the transaction is lost with its connection, unless the commit had landed.
-                landed = self._attempts.landed(claim.attempt, planned)
-                if landed is None:
+                find_recorded_completion = self._attempts.find_recorded_completion(claim.attempt, planned)
+                if find_recorded_completion is None:
                     logger.warning("Step %s lost its transaction (%s); running it again", claim.attempt.name, error)
                     continue
-                completion = landed
+                completion = find_recorded_completion
             finally:
                 transaction.close()
-            reach("after_record_before_publish")
+            failpoint("after_record_before_publish")
             try:
                 return value, self._go_on(task, graph, claim, result, completion)
             except BaseException:
                 if completion.next is not None:
-                    self.hand_back(graph, completion.next)
+                    self.release(graph, completion.next)
                 raise
 
     def give_up(self, graph: Graph, attempt: Attempt, error: BaseException) -> None:
@@ -173,21 +173,21 @@ class Delivery:
         if isinstance(error, Ignore):
             return
         if is_shutdown(error):
-            self.hand_back(graph, attempt)
+            self.release(graph, attempt)
         else:
             failure = self._attempts.fail(attempt, describe_error(error), graph)
             if failure is not None:
-                self._aftermath.of_failure(attempt.run_id, graph, failure)
+                self._follow_up.of_failure(attempt.run_id, graph, failure)
 
     def _values(self, graph: Graph, claim: Claim) -> RunValues:
         position, run_id = claim.attempt.position, claim.attempt.run_id
-        watched = graph.watched[position]
+        outcome_inputs = graph.outcome_inputs[position]
         asks_why = any(map(needs_run_error, graph.nodes[position].arguments.values()))
         return RunValues(
             graph=graph,
             run_input=claim.run_input,
             results=claim.results,
-            observed=self._attempts.observe(run_id, watched) if watched else {},
+            observed=self._attempts.recorded_steps(run_id, outcome_inputs) if outcome_inputs else {},
             error=self._attempts.run_error(run_id) if asks_why else None,
         )
 
@@ -209,16 +209,16 @@ class Delivery:
             attempt=attempt.attempt,
             transactions=transaction,
             beat=lambda details: self._attempts.heartbeat(attempt, details, limits),
-            heartbeat_details=None if claim.heartbeat is None else json.loads(claim.heartbeat),
+            heartbeat_details=None if claim.heartbeat_details is None else json.loads(claim.heartbeat_details),
         )
 
-    def _plan(self, graph: Graph, position: int | None) -> Next | None:
+    def _plan(self, graph: Graph, position: int | None) -> ClaimNext | None:
         if position is None:
             return None
-        return Next(position=position, name=graph.nodes[position].name, limits=self._limits(graph, position))
+        return ClaimNext(position=position, name=graph.nodes[position].name, limits=self._limits(graph, position))
 
     def _record(
-        self, graph: Graph, claim: Claim, result: str, planned: Next | None, transaction: StepTransaction
+        self, graph: Graph, claim: Claim, result: str, planned: ClaimNext | None, transaction: StepTransaction
     ) -> Completion:
         transaction.check(claim.attempt.name)
         completion = self._attempts.complete(
@@ -246,7 +246,7 @@ class Delivery:
         wait = wait_before_retry(
             graph.nodes[attempt.position],
             self._retry,
-            attempt=attempt.attempt - claim.before,
+            attempt=attempt.attempt - claim.uncounted_attempts,
             lost=claim.lost,
             error=error,
         )
@@ -254,7 +254,7 @@ class Delivery:
         if failure is None:
             logger.warning("Attempt %d of step %s is superseded", attempt.attempt, attempt.name)
             raise Ignore from None
-        self._aftermath.of_failure(attempt.run_id, graph, failure)
+        self._follow_up.of_failure(attempt.run_id, graph, failure)
         if failure.retry_at is not None:
             raise Retry(exc=_as_exception(error), when=failure.retry_at) from error
         # Celery would take the step's own Ignore, Reject or Retry for what it means in a task, which is no failure;
@@ -263,21 +263,23 @@ class Delivery:
             raise StepError(detail=f"Step {attempt.name!r} raised {type(error).__name__}.") from error
         raise error
 
-    def hand_back(self, graph: Graph, attempt: Attempt) -> None:
+    def release(self, graph: Graph, attempt: Attempt) -> None:
         """Let another worker run the step at once. If that cannot be recorded, it will when the lease expires."""
         try:
-            handed_back = self._attempts.hand_back(attempt)
+            released = self._attempts.release(attempt)
         except psycopg.Error as error:
             logger.warning("Step %s could not be handed back: %s", attempt.name, error)
             return
-        if handed_back:
+        if released:
             position = attempt.position
             self._publisher.dispatch(graph, attempt.run_id, graph.ancestors([position]), [position])
 
-    def _go_on(self, task: StepTask, graph: Graph, claim: Claim, result: str, completion: Completion) -> Carried | None:
+    def _go_on(
+        self, task: StepTask, graph: Graph, claim: Claim, result: str, completion: Completion
+    ) -> NextStep | None:
         """Split what the completion freed between Celery, this process, and the publisher."""
         request, run_id, position = task.request, claim.attempt.run_id, claim.attempt.position
-        loose = set(completion.ready) if completion.goes_on else set()
+        loose = set(completion.ready) if completion.accepts_work else set()
         link = _step_of(graph, request.chain[-1]) if request.chain else None
         body = _step_of(graph, request.chord) if request.chord else None
         if link not in loose:
@@ -289,18 +291,18 @@ class Delivery:
             self._publisher.dispatch(graph, run_id, graph.ancestors(loose), loose)
         if completion.run_ended:
             self._wakeups.wake(run_id)
-        if graph.saga and not completion.goes_on and not completion.run_ended:
-            self._aftermath.undo(run_id, graph)  # if it is to be undone, and waited for this step
+        if graph.saga and not completion.accepts_work and not completion.run_ended:
+            self._follow_up.undo(run_id, graph)  # if it is to be undone, and waited for this step
         if completion.next is None:
             return None
-        inputs = graph.certain_inputs[completion.next.position]
+        inputs = graph.guaranteed_inputs[completion.next.position]
         if set(inputs) <= {position}:
             carried: Claim | None = Claim(
                 attempt=completion.next, run_input=claim.run_input, results={position: result}
             )
         else:
             carried = self._attempts.adopt(completion.next, inputs)
-        return None if carried is None else Carried(graph=graph, claim=carried, parent=position)
+        return None if carried is None else NextStep(graph=graph, claim=carried, parent=position)
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -19,7 +19,7 @@ def _target() -> tuple[str, Iterator[int]]:
     return name, iter(range(1, int(count or 1)))
 
 
-def reach(point: str) -> None:
+def failpoint(point: str) -> None:
     """Pass a point, or die at it by SIGKILL."""
     name, survived = _target()
     if name == point and next(survived, None) is None:

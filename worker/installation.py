@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery, signals
 
 from celeriac.worker.event_batching import BatchedEvents
-from celeriac.worker.lease_renewal import Keeper
+from celeriac.worker.lease_renewal import LeaseRenewer
 from celeriac.worker.reconciler_thread import ReconcilerThread
 from celeriac.worker.runtime import Runtime
 from celeriac.worker.task import StepTask, task_of
@@ -91,7 +91,7 @@ class _Hooks:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._threads: list[Keeper | ReconcilerThread] = []
+        self._threads: list[LeaseRenewer | ReconcilerThread] = []
 
     def connect(self) -> None:
         signals.celeryd_after_setup.connect(self._on_setup, weak=False)
@@ -118,7 +118,7 @@ class _Hooks:
         if sender.app is not self._runtime.app:
             return
         self._take_lease()  # pools without children have not done it
-        self._threads = [Keeper(self._runtime, sender), ReconcilerThread(self._runtime)]
+        self._threads = [LeaseRenewer(self._runtime, sender), ReconcilerThread(self._runtime)]
         for thread in self._threads:
             thread.start()
 

@@ -31,11 +31,11 @@ def time_limit(seconds: float | None, attempt: Attempt) -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise StepTimedOut(attempt=attempt.attempt, step=attempt.name)
 
-    before = signal.signal(signal.SIGALRM, interrupt)
+    uncounted_attempts = signal.signal(signal.SIGALRM, interrupt)
     # At zero the timer would be off.
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, uncounted_attempts)

@@ -30,7 +30,7 @@ _GRACE = timedelta(seconds=1)  # for a step to be interrupted from inside, and t
 _HELD_LIMIT = 2_000  # ids; a worker that prefetches more than this is not helped by a list
 
 
-class Keeper:
+class LeaseRenewer:
     """Renews leases, and gives up those of children that ended.
 
     Args:
@@ -92,12 +92,12 @@ class Keeper:
             names,
             worker=self._runtime.hostname,
             lease=self._runtime.settings.lease,
-            serves=WorkerScope(
+            scope=WorkerScope(
                 queues=frozenset(self._runtime.app.amqp.queues.consume_from),
-                steps=frozenset(self._runtime.catalog.steps),
+                tasks=frozenset(self._runtime.catalog.steps),
             ),
             holder=names[0],
-            held=held_tasks(worker_state.reserved_requests),
+            prefetched=prefetched_tasks(worker_state.reserved_requests),
         )
         self._stop_overdue(names)
 
@@ -124,7 +124,7 @@ class Keeper:
         return lease_name(self._runtime.hostname, pid, self._runtime.token)
 
 
-def held_tasks(requests: Iterable[Any]) -> list[str]:
+def prefetched_tasks(requests: Iterable[Any]) -> list[str]:
     """Return the ids of the steps among a worker's requests: received from the broker, not finished."""
     while True:
         try:

@@ -13,7 +13,7 @@ import time
 import click
 from celery import Celery
 
-from celeriac.worker.reconciler import SETTLE, Reconciled
+from celeriac.worker.reconciler import WATERMARK_DELAY, Reconciled
 from celeriac.worker.reconciler_thread import reconciler_of
 from celeriac.worker.runtime import Runtime
 from celeriac.workflows.authoring.catalog import Catalog
@@ -49,7 +49,7 @@ def _reconcile(runtime: Runtime, *, once: bool, as_json: bool) -> None:
     reconciler = reconciler_of(runtime)
     total = Reconciled()
     # It takes so long to be sure that a message is not merely on its way.
-    until = time.monotonic() + SETTLE.total_seconds() + 2 * runtime.settings.reconcile_seconds
+    until = time.monotonic() + WATERMARK_DELAY.total_seconds() + 2 * runtime.settings.reconcile_seconds
     while True:
         done = reconciler.run_once()
         total = Reconciled(**{key: value + getattr(done, key) for key, value in dataclasses.asdict(total).items()})

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import redis
 
-from celeriac.worker.attempt_timeouts import Overdue
+from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.worker.queues import RedisQueues
-from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.dispatch.publisher import Publisher
 from celeriac.workflows.engine.ids import parse_task_id, task_id
 from celeriac.workflows.errors import WorkerLost
@@ -30,7 +30,7 @@ from celeriac.workflows.history.reconciliation import (
     Unclaimed,
 )
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from celeriac.workflows.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,11 +42,11 @@ STOP_GRACE = timedelta(seconds=5)
 # A message may be on its way for so long: from the commit to the queue, or from the queue to the list of
 # what a worker holds.
 PUBLISH_SLACK = timedelta(seconds=1)
-SETTLE = timedelta(seconds=2.5)
+WATERMARK_DELAY = timedelta(seconds=2.5)
 STALLED_EVERY_SECONDS = 30.0
 QUICK_DISPATCHES = 3  # a step is dispatched again so often before it has to wait
 # Where the broker cannot be looked into, a step is dispatched again after so long, then twice as long, …
-BLIND_WAIT = timedelta(seconds=30)
+UNREADABLE_BROKER_WAIT = timedelta(seconds=30)
 BLIND_DOUBLINGS = 6
 
 
@@ -88,10 +88,10 @@ class Reconciler:
         runs: RunStore,
         publisher: Publisher,
         queues: RedisQueues | None,
-        overdue: Overdue,
+        overdue: AttemptTimeouts,
         attempts: AttemptStore,
-        settlements: SettlementStore,
-        aftermath: Aftermath,
+        transitions: TransitionStore,
+        follow_up: FollowUp,
         settings: Settings,
     ) -> None:
         self._store = store
@@ -100,8 +100,8 @@ class Reconciler:
         self._queues = queues
         self._overdue = overdue
         self._attempts = attempts
-        self._settlements = settlements
-        self._aftermath = aftermath
+        self._transitions = transitions
+        self._follow_up = follow_up
         self._settings = settings
         self._watermarks: dict[str, Watermark] = defaultdict(Watermark)
         self._next_stalled = 0.0
@@ -143,7 +143,9 @@ class Reconciler:
                 "Attempt %d of step %s of run %s was lost with %s",
                 attempt.attempt, attempt.name, attempt.run_id, attempt.lease,
             )  # fmt: skip
-        self._dispatch((attempt.run_id, attempt.definition, attempt.position) for attempt in lost if attempt.goes_on)
+        self._dispatch(
+            (attempt.run_id, attempt.graph_hash, attempt.position) for attempt in lost if attempt.accepts_work
+        )
         exhausted = self._store.exhausted(lease=lease, max_lost=most, batch=BATCH)
         failed = sum(map(self._give_up, exhausted))
         return len(lost) + failed, failed
@@ -153,12 +155,12 @@ class Reconciler:
         error = WorkerLost(
             attempt=attempt.attempt, step=attempt.name, lost=exhausted.lost, limit=self._settings.max_lost_attempts
         )
-        graph = self._runs.graph(exhausted.definition)
+        graph = self._runs.graph(exhausted.graph_hash)
         failure = self._attempts.lose(attempt, error.to_json(), graph)
         if failure is None:
             return False
         logger.warning("%s (run %s, %s)", error, attempt.run_id, attempt.lease)
-        self._aftermath.of_failure(attempt.run_id, graph, failure)
+        self._follow_up.of_failure(attempt.run_id, graph, failure)
         return True
 
     def _time_out(self) -> int:
@@ -166,20 +168,20 @@ class Reconciler:
         runs = [self._time_out_run(*late) for late in self._store.late_runs(BATCH)]
         return len(attempts) + sum(runs)
 
-    def _time_out_run(self, run_id: UUID, definition: str) -> bool:
-        graph = self._runs.graph(definition)
-        settled = self._settlements.time_out(run_id, graph)
+    def _time_out_run(self, run_id: UUID, graph_hash: str) -> bool:
+        graph = self._runs.graph(graph_hash)
+        settled = self._transitions.time_out(run_id, graph)
         if settled is not None:
-            self._aftermath.of_end(run_id, graph, settled)
+            self._follow_up.of_end(run_id, graph, settled)
         return settled is not None
 
     def _undo_sagas(self) -> int:
         found = self._store.compensable(BATCH)
-        return sum(self._aftermath.undo(run_id, self._runs.graph(definition)) for run_id, definition in found)
+        return sum(self._follow_up.undo(run_id, self._runs.graph(graph_hash)) for run_id, graph_hash in found)
 
     def _fire_retries(self) -> int:
         due = self._store.fire_retries(BATCH)
-        self._dispatch((step.run_id, step.definition, step.position) for step in due)
+        self._dispatch((step.run_id, step.graph_hash, step.position) for step in due)
         return len(due)
 
     def seconds_to_next_pass(self, longest: float) -> float:
@@ -192,8 +194,8 @@ class Reconciler:
             return 0
         self._next_stalled = time.monotonic() + STALLED_EVERY_SECONDS
         repaired = 0
-        for run_id, definition in self._store.stalled(BATCH):
-            repaired += self._store.recount(run_id, self._runs.graph(definition))
+        for run_id, graph_hash in self._store.stalled(BATCH):
+            repaired += self._store.recount(run_id, self._runs.graph(graph_hash))
         return repaired
 
     def _redispatch_lost(self, now: datetime) -> int:
@@ -204,7 +206,7 @@ class Reconciler:
                 return sent
             marked = self._store.mark_dispatched(lost)
             sent += self._dispatch(
-                (step.run_id, step.definition, step.position) for step in lost if (step.run_id, step.position) in marked
+                (step.run_id, step.graph_hash, step.position) for step in lost if (step.run_id, step.position) in marked
             )
             # What is left over must not wait for a later pass: then the queue holds what was sent now, which
             # looks as if all that became ready at the same time waited there too.
@@ -214,13 +216,13 @@ class Reconciler:
     def _lost_messages(self, group: ReadyGroup, now: datetime) -> list[Unclaimed]:
         """Return ready steps that neither wait in the broker's queue nor are held by a living worker."""
         if self._queues is None:
-            found = self._store.unclaimed(group, now - BLIND_WAIT, BATCH)
+            found = self._store.unclaimed(group, now - UNREADABLE_BROKER_WAIT, BATCH)
             return [
                 step
                 for step in found
-                if step.dispatched_at < now - BLIND_WAIT * 2 ** min(step.dispatches, BLIND_DOUBLINGS)
+                if step.dispatched_at < now - UNREADABLE_BROKER_WAIT * 2 ** min(step.dispatches, BLIND_DOUBLINGS)
             ]
-        queue = self._queues.queue_of(group.step, group.queue)
+        queue = self._queues.queue_of(group.task, group.queue)
         try:
             watermark = self._watermarks[queue]
             if watermark.looked_at != now:  # other groups of this pass may share the queue
@@ -229,7 +231,7 @@ class Reconciler:
             if settled is None:
                 return []
             found = self._store.unclaimed(group, settled - PUBLISH_SLACK, BATCH)
-            found = [step for step in found if step.dispatched_at < now - _patience(step.dispatches)]
+            found = [step for step in found if step.dispatched_at < now - redispatch_delay(step.dispatches)]
             waiting = self._queues.waiting(queue) if found else ()
         except redis.RedisError as error:
             logger.debug("Queue %s cannot be looked into: %s", queue, error)
@@ -261,17 +263,17 @@ class Reconciler:
 
     def _dispatch(self, steps: Iterable[tuple[UUID, str, int]]) -> int:
         by_run: dict[tuple[UUID, str], set[int]] = defaultdict(set)
-        for run_id, definition, position in steps:
-            by_run[run_id, definition].add(position)
+        for run_id, graph_hash, position in steps:
+            by_run[run_id, graph_hash].add(position)
         completed = self._store.completed({run_id for run_id, _ in by_run}) if by_run else {}
         sent = 0
-        for (run_id, definition), positions in by_run.items():
-            if self._publisher.dispatch(self._runs.graph(definition), run_id, completed[run_id], positions):
+        for (run_id, graph_hash), positions in by_run.items():
+            if self._publisher.dispatch(self._runs.graph(graph_hash), run_id, completed[run_id], positions):
                 sent += len(positions)
         return sent
 
 
-def _patience(dispatches: int) -> timedelta:
+def redispatch_delay(dispatches: int) -> timedelta:
     """Return how long a step is left alone that was dispatched again so often: it may be one that Celery revoked."""
     return timedelta(seconds=0 if dispatches < QUICK_DISPATCHES else min(60, 2**dispatches))
 
@@ -293,5 +295,5 @@ class Watermark:
         self.looked_at = now
         if instant is not None:
             self._fresh.append((now, instant))
-        while self._fresh and self._fresh[0][0] <= now - SETTLE:
+        while self._fresh and self._fresh[0][0] <= now - WATERMARK_DELAY:
             self.settled = self._fresh.popleft()[1]

@@ -13,8 +13,8 @@ from celeriac.workflows.errors import CeleriacError
 from celeriac.workflows.history.reconciliation import ReconcilerStore
 
 logger = logging.getLogger(__name__)
-DUTY = "duty:reconciler"
-_DUTY_LEASE = timedelta(seconds=3)
+LEADER_LEASE = "leader:reconciler"
+_LEADER_LEASE_LENGTH = timedelta(seconds=3)
 _DROP_LEASES_EVERY = 1_000  # passes
 
 
@@ -28,8 +28,8 @@ def reconciler_of(runtime: Runtime) -> Reconciler:
         queues=queues_of(process.publisher.app),
         overdue=process.overdue,
         attempts=process.attempts,
-        settlements=process.settlements,
-        aftermath=process.aftermath,
+        transitions=process.transitions,
+        follow_up=process.follow_up,
         settings=runtime.settings,
     )
 
@@ -63,7 +63,7 @@ class ReconcilerThread:
         while not self._stop.wait(pause):
             pause = self._runtime.settings.reconcile_seconds
             try:
-                if leases.take_duty(DUTY, worker=me, lease=_DUTY_LEASE):
+                if leases.acquire_leader_lease(LEADER_LEASE, worker=me, lease=_LEADER_LEASE_LENGTH):
                     reconciler.run_once()
                     pause = reconciler.seconds_to_next_pass(pause)
                     passes += 1

@@ -11,20 +11,20 @@ from secrets import token_hex
 
 from celery import Celery
 
-from celeriac.worker.attempt_timeouts import Overdue
+from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.worker.backend import HistoryBackend
-from celeriac.worker.continuation import Carrier
-from celeriac.worker.execution import Delivery
+from celeriac.worker.continuation import InlineContinuation
+from celeriac.worker.execution import StepExecutor
 from celeriac.worker.telemetry import Telemetry
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.dispatch.publisher import Publisher, publishing_app_like
 from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.history.attempts import AttemptStore
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.leases import LeaseStore, lease_name
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from celeriac.workflows.settings import Settings
 
 
@@ -84,21 +84,23 @@ class Process:
         self.lease = lease_name(runtime.hostname, self.pid, runtime.token)
         self.telemetry = Telemetry(publisher_app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
         self.attempts = AttemptStore(self.database)
-        self.settlements = SettlementStore(self.database)
-        self.aftermath = Aftermath(self.settlements, self.publisher, self.wakeups)
-        self.overdue = Overdue(attempts=self.attempts, runs=self.runs, aftermath=self.aftermath, retry=settings.retry)
-        self.delivery = Delivery(
+        self.transitions = TransitionStore(self.database)
+        self.follow_up = FollowUp(self.transitions, self.publisher, self.wakeups)
+        self.overdue = AttemptTimeouts(
+            attempts=self.attempts, runs=self.runs, follow_up=self.follow_up, retry=settings.retry
+        )
+        self.delivery = StepExecutor(
             attempts=self.attempts,
             database=self.database,
             publisher=self.publisher,
             wakeups=self.wakeups,
-            aftermath=self.aftermath,
+            follow_up=self.follow_up,
             lease=self.lease,
             settings=settings,
         )
         # Celery would take the steps that are carried on with for one task, and hold them to its limit together.
         carry_on_seconds = 0.0 if runtime.has_time_limit else settings.carry_on_seconds
-        self.carrier = Carrier(runtime.app, self.telemetry, carry_on_seconds, self.delivery.hand_back)
+        self.carrier = InlineContinuation(runtime.app, self.telemetry, carry_on_seconds, self.delivery.release)
 
     def take_lease(self, runtime: Runtime) -> None:
         """Make this process known before it claims anything.

@@ -11,7 +11,7 @@ from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
 from celeriac.workflows.authoring.steps import Step
-from celeriac.workflows.history.outage import patiently
+from celeriac.workflows.history.outage import retry_through_outage
 
 if TYPE_CHECKING:
     from celeriac.worker.runtime import Runtime
@@ -41,11 +41,11 @@ class StepTask(Task):
         """The history, whatever the app's result backend is."""
         return self.runtime.backend
 
-    def run(self, run: str, step: str, graph: str) -> Any:
+    def run(self, run: str, step: str, graph_hash: str) -> Any:
         """Claim the step, run it, record its outcome; see ``Delivery``."""
         process = self.runtime.process
         try:
-            known = patiently(lambda: process.runs.graph(graph))
+            known = retry_through_outage(lambda: process.runs.graph(graph_hash))
         except LookupError:
             logger.warning("Run %s is not in this worker's database; the message is dropped", run)
             raise Ignore from None

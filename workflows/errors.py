@@ -11,7 +11,7 @@ CeleriacError
 ├── DatabaseUnavailable       Postgres does not answer
 ├── BrokerUnavailable         the broker does not answer
 ├── RunFailed                 the result was asked of a run that failed
-├── RunEnded                  a run that has ended cannot be steered, and only one that failed be retried
+├── InvalidRunState           the status of a run does not allow the request
 ├── ResultTimeout             the run did not end within the time given
 └── StepError                 an attempt of a step failed for a reason of the engine's
     ├── ArgumentInvalid       a parent's result does not fit the step's parameter
@@ -112,7 +112,7 @@ class RunFailed(CeleriacError):
     message = "Run {run_id} of {workflow!r} {status}: {reason}"
 
 
-class RunEnded(CeleriacError):
+class InvalidRunState(CeleriacError):
     """What was asked of a run makes no sense in the state that it is in."""
 
     message = "Run {run_id} is {status}; it cannot be {action}."

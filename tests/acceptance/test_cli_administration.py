@@ -49,8 +49,8 @@ def test_reconciling_once_dispatches_what_is_lost_and_ends(celeriac: CeleriacIns
     with redis_client(settings.require_broker_url()) as broker:
         broker.flushdb()
     with Client(settings) as client:  # without a worker that has the code, a message would only be thrown away
-        serves = WorkerScope(steps=frozenset({"prepare"}))
-        client.leases.renew(["process:w:1:x"], worker="w", lease=timedelta(minutes=1), serves=serves)
+        scope = WorkerScope(tasks=frozenset({"prepare"}))
+        client.leases.renew(["process:w:1:x"], worker="w", lease=timedelta(minutes=1), scope=scope)
     ended = Celeriac(settings)("reconcile", "--once", "--json")
     assert (ended.exit_code, json.loads(ended.out)["redispatched"]) == (0, 1)
 

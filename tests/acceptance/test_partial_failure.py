@@ -5,7 +5,7 @@ import json
 import pytest
 
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.errors import RunEnded, RunFailed
+from celeriac.workflows.errors import InvalidRunState, RunFailed
 from tests.support.flows_sagas import all_parts, held_saga, hooked, hooked_branches, order_saga, replaced, stubborn_saga
 from tests.support.outcomes import events_of
 from tests.support.waiting import wait_until
@@ -58,7 +58,7 @@ def test_an_order_that_cannot_be_shipped_is_undone_in_reverse_with_its_arguments
     ]
     assert notes(effects, "charge.compensate") == ["payment for shoes"]
     assert notes(effects, "reserve.compensate") == ["shoes reservation of shoes"]
-    with pytest.raises(RunEnded, match="have been undone"):
+    with pytest.raises(InvalidRunState, match="have been undone"):
         run.retry()
 
 
@@ -68,7 +68,7 @@ def test_a_saga_that_is_cancelled_while_a_step_runs_undoes_that_step_too(client,
     run.cancel("changed my mind")
     run.cancel()
     assert run.status is RunStatus.COMPENSATING
-    with pytest.raises(RunEnded, match="compensating"):
+    with pytest.raises(InvalidRunState, match="compensating"):
         run.pause()
     gate.touch()
     assert run.wait(20) is RunStatus.CANCELLED

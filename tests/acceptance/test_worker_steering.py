@@ -121,7 +121,7 @@ def test_a_retry_fires_within_half_a_second_of_its_time_on_an_idle_fleet(client,
 def lateness(run) -> float:
     events = run.history()
     due = datetime.fromisoformat(next(e.data["retry_at"] for e in events if e.type == "StepFailed"))
-    return (next(e.at for e in events if e.type == "StepRetried") - due).total_seconds()
+    return (next(e.at for e in events if e.type == "StepRetryDue") - due).total_seconds()
 
 
 def test_a_worker_that_is_told_to_end_finishes_its_step_and_leaves_the_rest_to_others(

@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 STOPPED = [
     ("StepStarted", 1),
     ("StepFailed", 1),
-    ("StepRetried", 1),
+    ("StepRetryDue", 1),
     ("StepStarted", 2),
     ("StepCompleted", 2),
 ]

@@ -27,7 +27,7 @@ def restart_everything(private_servers, worker, start_worker, settings) -> None:
 def due_and_fired(run) -> tuple[datetime, datetime]:
     events = run.history()
     due = datetime.fromisoformat(next(event.data["retry_at"] for event in events if event.type == "StepFailed"))
-    return due, next(event.at for event in events if event.type == "StepRetried")
+    return due, next(event.at for event in events if event.type == "StepRetryDue")
 
 
 def test_retries_survive_a_restart_of_everything(private_servers, breakable, breakable_client, effects, start_worker):

@@ -12,7 +12,7 @@ UNDONE = ["refund", "release"]
 
 def undoing(run) -> list[str]:
     """The compensations that completed, in order."""
-    steps = {step.position: step.step for step in run.steps()}
+    steps = {step.position: step.task for step in run.steps()}
     return [
         steps[event.position]
         for event in run.history()
@@ -23,7 +23,7 @@ def undoing(run) -> list[str]:
 def assert_undone_once(client, run) -> None:
     assert run.wait(30) is RunStatus.FAILED
     assert undoing(run) == UNDONE
-    assert not [step for step in run.steps() if step.step == "unpack"]
+    assert not [step for step in run.steps() if step.task == "unpack"]
     assert client.audit() == []
 
 

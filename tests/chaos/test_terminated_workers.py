@@ -42,7 +42,7 @@ def test_a_step_whose_process_is_told_to_end_is_handed_back_not_failed(client, f
 
     assert run.result(20) == 2
     assert events_of(client, "StepFailed") == 0
-    assert events_of(client, "StepReturned") == 1
+    assert events_of(client, "StepReleased") == 1
     assert events_of(client, "StepLost") == 0
     assert scalar(client, "SELECT array_agg(attempt) FROM effects") == [2]
     assert_all_completed_once(client)

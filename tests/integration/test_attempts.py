@@ -41,7 +41,7 @@ def test_a_claim_counts_the_attempt_takes_the_lease_and_hands_out_the_input(stor
 def test_a_claim_hands_out_the_results_of_the_parents_that_are_asked_for(store):
     parents = ["c", "a", "b"]
     arguments = {name: ResultPart(node=name) for name in parents}
-    nodes = [*(Node(name=name, step="x") for name in "abc"), Node(name="sum", step="x", arguments=arguments)]
+    nodes = [*(Node(name=name, task="x") for name in "abc"), Node(name="sum", task="x", arguments=arguments)]
     run_id = store.start(Graph(workflow="w", version="1", nodes=tuple(nodes)))
     for name in parents:
         store.complete(store.take(run_id, name), json.dumps({"from": name}))
@@ -87,7 +87,7 @@ def test_a_completion_frees_what_waited_for_nothing_else(store):
     run_id = store.start(graph_of(IRREGULAR))
     completion = store.complete(store.take(run_id, "prepare"), '"ready"')
     assert store.names(run_id, completion.ready) == ["a", "b", "c"]
-    assert (completion.goes_on, completion.run_ended, completion.next) == (True, False, None)
+    assert (completion.accepts_work, completion.run_ended, completion.next) == (True, False, None)
 
 
 def test_validate_of_the_irregular_graph_is_free_while_a_and_b_still_run(store):
@@ -243,7 +243,7 @@ def test_a_completion_leaves_the_next_step_if_that_still_waits_for_another(store
 
 def test_the_step_that_a_completion_claimed_gets_what_it_is_called_with(store):
     arguments = {"mine": ResultPart(node="b"), "other": ResultPart(node="a"), "order": InputPart(parameter="order")}
-    nodes = (Node(name="a", step="x"), Node(name="b", step="x"), Node(name="sum", step="x", arguments=arguments))
+    nodes = (Node(name="a", task="x"), Node(name="b", task="x"), Node(name="sum", task="x", arguments=arguments))
     run_id = store.start(Graph(workflow="w", version="1", nodes=nodes), '{"order": 7}')
     store.complete(store.take(run_id, "a"), '"from a"')
     completion = store.complete(store.take(run_id, "b"), '"from b"', next_step="sum")
@@ -312,7 +312,7 @@ def test_siblings_of_a_failed_step_finish_and_nothing_new_starts(store):
     store.fail(failing)
     assert store.claim(run_id, "c") is None
     completion = store.complete(sibling, next_step="after-b")
-    assert (completion.goes_on, completion.next, completion.run_ended) == (False, None, False)
+    assert (completion.accepts_work, completion.next, completion.run_ended) == (False, None, False)
     assert store.claim(run_id, "after-b") is None
     assert store.statuses(run_id) == {"a": "failed", "b": "completed", "c": "ready", "after-b": "ready"}
     assert store.runs.status(run_id) is RunStatus.FAILED
@@ -472,7 +472,7 @@ def test_a_completion_whose_answer_is_lost_leaves_what_it_freed_to_the_reconcile
     with through(store, proxy):
         proxy.lose_next("answer")
         completion = store.complete(attempt)
-    assert (completion.ready, completion.next, completion.goes_on) == ((), None, False)
+    assert (completion.ready, completion.next, completion.accepts_work) == ((), None, False)
     assert store.statuses(run_id) == {"first": "completed", "s0": "ready", "s1": "ready", "join": "pending"}
 
 
@@ -502,7 +502,7 @@ def test_an_attempt_that_was_superseded_during_an_outage_is_told_so(store, proxy
 def test_an_attempt_that_still_runs_has_not_landed(store):
     run_id = store.start(chain_of(2))
     attempt = store.take(run_id, "s0")
-    assert store.attempts.landed(attempt, store.next(attempt, "s1")) is None
+    assert store.attempts.find_recorded_completion(attempt, store.next(attempt, "s1")) is None
 
 
 def test_an_attempt_that_committed_with_its_transaction_is_found_to_have_landed(store):
@@ -510,7 +510,7 @@ def test_an_attempt_that_committed_with_its_transaction_is_found_to_have_landed(
     attempt = store.take(run_id, "s0")
     with store.database.transaction() as connection:
         store.complete(attempt, transaction=connection, next_step="s1")
-    completion = store.attempts.landed(attempt, store.next(attempt, "s1"))
+    completion = store.attempts.find_recorded_completion(attempt, store.next(attempt, "s1"))
     assert (completion.next.name, completion.next.attempt) == ("s1", 1)
     assert store.complete(completion.next) is not None
 

@@ -43,8 +43,8 @@ def test_a_run_in_any_state_is_clean_when_nobody_meddled(store):
             "status = 'pending'",
             "the run's status is 'pending'; by its events it is <RunStatus.RUNNING: 'running'>",
         ),
-        ("status = 'failed', outcome = 1", "the run's outcome is 1; by its events it is None"),
-        ("status = 'completed', remaining = 0, outcome = 1", "the run's remaining is 0; by its events it is 1"),
+        ("status = 'failed', ended_by = 1", "the run's ended_by is 1; by its events it is None"),
+        ("status = 'completed', remaining = 0, ended_by = 1", "the run's remaining is 0; by its events it is 1"),
     ],
 )
 def test_damage_to_the_row_of_a_run_is_found(store, change, expected):
@@ -60,10 +60,10 @@ def test_damage_to_the_row_of_a_run_is_found(store, change, expected):
         ("join", "remaining = 0, status = 'ready'", "step 'join': remaining is 0; by its events it is 2"),
         ("b", "attempt = 7", "step 'b': attempt is 7; by its events it is 1"),
         ("b", "lost = 1", "step 'b': lost is 1; by its events it is 0"),
-        ("a", "outcome = 1", "step 'a': outcome is 1; by its events it is "),
+        ("a", "ended_by = 1", "step 'a': ended_by is 1; by its events it is "),
         ("b", "status = 'ready'", "step 'b': status is 'ready'; by its events it is "),
         ("c", "status = 'running', lease = 'x'", "step 'c': status is 'running'; by its events it is "),
-        ("b", "status = 'completed', outcome = 1", "step 'b': status is 'completed'; by its events it is "),
+        ("b", "status = 'completed', ended_by = 1", "step 'b': status is 'completed'; by its events it is "),
         ("a", "status = 'failed'", "step 'a': status is 'failed'; by its events it is "),
     ],
 )
@@ -90,9 +90,9 @@ def test_a_run_pinned_to_another_graph_is_found(store):
     run_id = under_way(store)
     other = store.start(graph_of({"a": [], "b": []}))
     store.damage(
-        "UPDATE workflow_runs SET definition = :other WHERE id = :run",
+        "UPDATE workflow_runs SET graph_hash = :other WHERE id = :run",
         run=run_id,
-        other=store.reader.run(other).definition,
+        other=store.reader.run(other).graph_hash,
     )
     assert any("the run has 4 steps; its graph has 2" in what for what in found(store, run_id))
 
@@ -130,7 +130,7 @@ def test_a_run_whose_events_are_all_gone_is_found(store):
     graph = graph_of({"a": []})
     store.start(graph)
     store.damage(
-        "INSERT INTO workflow_runs (id, workflow, version, definition, status, remaining)"
+        "INSERT INTO workflow_runs (id, workflow, version, graph_hash, status, remaining)"
         " VALUES (:run, 'tested', '1', :hash, 'pending', 1)",
         run=run_id,
         hash=graph.hash,

@@ -112,8 +112,8 @@ def test_a_run_is_started_by_workflow_or_by_name_with_values_or_data(client, sto
 
 def test_a_run_knows_its_workflow_and_the_version_it_started_with(client):
     view = client.start(ordering, ORDER).view()
-    assert (view.workflow, view.version, view.definition) == ("ordering", "2", ordering.graph.hash)
-    assert client.graph_of(view.definition) == ordering.graph
+    assert (view.workflow, view.version, view.graph_hash) == ("ordering", "2", ordering.graph.hash)
+    assert client.graph_of(view.graph_hash) == ordering.graph
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from celeriac import (
     Client,
-    RunEnded,
+    InvalidRunState,
     UnknownRun,
     step,
     workflow,
@@ -148,7 +148,7 @@ def test_what_runs_finishes_and_nothing_new_starts_while_a_run_is_paused(store, 
     a = store.take(run_id, "a")
     control.pause([run_id])
     completion = store.complete(a, next_step="aggregate")
-    assert (completion.goes_on, completion.next) == (False, None)
+    assert (completion.accepts_work, completion.next) == (False, None)
     assert store.claim(run_id, "b") is None
     c = store.statuses(run_id)
     assert (c["a"], c["b"], c["c"]) == ("completed", "ready", "ready")
@@ -233,7 +233,7 @@ def test_what_still_completes_after_the_end_is_recorded_and_frees_nothing(store,
     attempt = store.take(run_id, "s0")
     apply(control, action, run_id)
     completion = store.complete(attempt, next_step="s1")
-    assert (completion.goes_on, completion.run_ended, completion.next) == (False, False, None)
+    assert (completion.accepts_work, completion.run_ended, completion.next) == (False, False, None)
     assert store.claim(run_id, "s1") is None
     assert control.ready([run_id]) == {}
     assert store.statuses(run_id)["s0"] == "completed"
@@ -279,7 +279,7 @@ def test_a_run_that_has_ended_answers_with_the_state_it_is_in(store, client, how
         if action == how:
             act()
             continue
-        with pytest.raises(RunEnded, match=f"Run {run.id} is {how}; it cannot be {action}.") as caught:
+        with pytest.raises(InvalidRunState, match=f"Run {run.id} is {how}; it cannot be {action}.") as caught:
             act()
         assert (caught.value.status, caught.value.action) == (how, action)
     assert run.status == how
@@ -307,7 +307,7 @@ def test_actions_may_be_asked_for_again_and_again(client, broker):
 def test_a_run_that_is_not_there_cannot_be_steered(client):
     for action in Action:
         with pytest.raises(UnknownRun):
-            client.steering.steer(action, uuid4())
+            client.control.steer(action, uuid4())
 
 
 def test_resuming_dispatches_what_is_ready_at_once(store, client, broker: Broker):

@@ -23,7 +23,7 @@ from celeriac.workflows.engine.graph import (
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.templates import InputPart, ResultPart
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import Settled, SettlementStore
+from celeriac.workflows.history.transitions import Transition, TransitionStore
 from celeriac.workflows.settings import Settings
 from tests.integration.test_partial_failure import run_to_its_end
 from tests.support.broker import Broker
@@ -35,10 +35,10 @@ HANDLED = Graph(
     workflow="tested",
     version="1",
     nodes=(
-        Node(name="reserve", step="reserve"),
-        Node(name="charge", step="charge", after=("reserve",)),
-        Node(name="charge.on_error", step="apologise", handles="charge"),
-        Node(name="ship", step="ship", arguments={"paid": ResultPart(node="charge")}),
+        Node(name="reserve", task="reserve"),
+        Node(name="charge", task="charge", after=("reserve",)),
+        Node(name="charge.on_error", task="apologise", handles="charge"),
+        Node(name="ship", task="ship", arguments={"paid": ResultPart(node="charge")}),
     ),
 )
 
@@ -75,7 +75,7 @@ def completed_steps(store: Store, run_id: UUID) -> set[str]:
     return {name for name, status in store.statuses(run_id).items() if status == StepStatus.COMPLETED}
 
 
-def fork(store: Store, original: UUID, from_step: str, graph: Graph | None = None) -> tuple[UUID, Settled]:
+def fork(store: Store, original: UUID, from_step: str, graph: Graph | None = None) -> tuple[UUID, Transition]:
     """Fork as the client does, without dispatching."""
     graph = graph or store.graph(original)
     reused = reusable(graph, completed_steps(store, original), from_step)
@@ -95,7 +95,7 @@ def started(store: Store, run_id: UUID) -> set[str]:
 
 def counts(store: Store, run_id: UUID) -> tuple[int, int]:
     run, _ = store.reader.projections(run_id)
-    return run.remaining, run.losses
+    return run.remaining, run.unhandled_failures
 
 
 # --- what a fork starts with
@@ -167,8 +167,8 @@ def test_a_step_that_is_called_with_a_reused_result_gets_the_very_text(store):
         workflow="tested",
         version="1",
         nodes=(
-            Node(name="a", step="a", arguments={"n": InputPart(parameter="n")}),
-            Node(name="b", step="b", arguments={"a": ResultPart(node="a")}),
+            Node(name="a", task="a", arguments={"n": InputPart(parameter="n")}),
+            Node(name="b", task="b", arguments={"a": ResultPart(node="a")}),
         ),
     )
     original = store.start(graph, '{"n": 1.50}')
@@ -258,10 +258,10 @@ def test_a_step_that_is_ready_only_for_a_failure_is_skipped_with_what_follows_on
         workflow="tested",
         version="1",
         nodes=(
-            *(Node(name=name, step=name) for name in ("a", "b")),
-            Node(name="alarm", step="alarm", after=("a", "b"), needs=Needs.ONE_FAILED),
-            Node(name="apologise", step="apologise", after=("alarm",)),
-            Node(name="report", step="report", after=("a", "b")),
+            *(Node(name=name, task=name) for name in ("a", "b")),
+            Node(name="alarm", task="alarm", after=("a", "b"), needs=Needs.ONE_FAILED),
+            Node(name="apologise", task="apologise", after=("alarm",)),
+            Node(name="report", task="report", after=("a", "b")),
         ),
     )
     original = store.start(graph)
@@ -276,8 +276,8 @@ def test_a_step_that_is_ready_only_for_a_failure_is_skipped_with_what_follows_on
 
 
 def test_a_join_that_is_content_with_one_result_is_ready_although_its_other_parent_runs_anew(store):
-    join = Node(name="join", step="join", after=("a", "b"), needs=Needs.ANY_SUCCEEDED)
-    graph = Graph(workflow="tested", version="1", nodes=(*(Node(name=name, step=name) for name in ("a", "b")), join))
+    join = Node(name="join", task="join", after=("a", "b"), needs=Needs.ANY_SUCCEEDED)
+    graph = Graph(workflow="tested", version="1", nodes=(*(Node(name=name, task=name) for name in ("a", "b")), join))
     original = store.start(graph)
     store.do(original, "a", "b", "join")
     run_id, settled = fork(store, original, "b")
@@ -293,7 +293,7 @@ def test_what_a_failure_blocked_in_the_original_waits_in_a_fork(store):
     original = store.start(graph)
     store.do(original, "a", "d")
     store.fail(store.take(original, "b"))
-    assert store.statuses(original)["c"] == "blocked"
+    assert store.statuses(original)["c"] == "upstream_failed"
     run_id, settled = fork(store, original, "b")
     assert set(reused_by(store, run_id)) == {"a", "d"}
     assert (store.names(run_id, settled.ready), store.statuses(run_id)["c"]) == (["b"], "pending")
@@ -311,19 +311,19 @@ def test_hooks_and_compensations_are_not_forked_from_and_not_taken_over(store):
         version="1",
         saga=True,
         nodes=(
-            Node(name="a", step="a"),
-            Node(name="b", step="b", after=("a",)),
-            Node(name="a.compensate", step="undo_a", compensates="a"),
-            Node(name="on_failure", step="alert", hook="on_failure"),
+            Node(name="a", task="a"),
+            Node(name="b", task="b", after=("a",)),
+            Node(name="a.compensate", task="undo_a", compensates="a"),
+            Node(name="on_failure", task="alert", hook="on_failure"),
         ),
     )
-    settlements = SettlementStore(store.database)
+    transitions = TransitionStore(store.database)
     original = store.start(graph)
     store.do(original, "a")
     store.fail(store.take(original, "b"))
-    settlements.compensate(original, graph)
+    transitions.compensate(original, graph)
     store.do(original, "a.compensate")
-    settlements.compensate(original, graph)
+    transitions.compensate(original, graph)
     store.do(original, "on_failure")
     assert {"a.compensate", "on_failure"} <= completed_steps(store, original)
     for name in ("a.compensate", "on_failure", "nothing"):
@@ -369,7 +369,7 @@ def test_a_fork_fails_and_is_retried_like_any_run_and_keeps_what_it_took_over(st
     run_id, _ = fork(store, original, "s1")
     store.fail(store.take(run_id, "s1"))
     assert store.runs.status(run_id) is RunStatus.FAILED
-    settled = SettlementStore(store.database).retry(run_id, store.graph(run_id), 60)
+    settled = TransitionStore(store.database).retry(run_id, store.graph(run_id), 60)
     assert settled.status is RunStatus.RUNNING
     assert store.statuses(run_id) == {"s0": "completed", "s1": "ready", "s2": "pending"}
     store.do(run_id, "s1", "s2")
@@ -377,13 +377,13 @@ def test_a_fork_fails_and_is_retried_like_any_run_and_keeps_what_it_took_over(st
 
 
 def test_a_step_of_a_fork_that_is_lost_is_ready_again_and_dispatched_beside_the_results_it_has(store):
-    store.serves = True
+    store.scope = True
     original = store.start(graph_of(IRREGULAR))
     store.do(original, *IRREGULAR)
     run_id, _ = fork(store, original, "aggregate")
     store.take(run_id, "aggregate", lease=DEAD)
     [lost] = store.lose()
-    assert (lost.run_id, lost.name, lost.goes_on) == (run_id, "aggregate", True)
+    assert (lost.run_id, lost.name, lost.accepts_work) == (run_id, "aggregate", True)
     completed = store.reconciling.completed([run_id])[run_id]
     assert store.names(run_id, sorted(completed)) == ["prepare", "a", "b", "c", "validate"]
     assert run_id not in [stalled for stalled, _ in store.reconciling.stalled(10)]
@@ -449,7 +449,7 @@ def test_a_fork_from_a_step_that_it_would_skip_is_refused(store):
     alarmed = Graph(
         workflow="tested",
         version="1",
-        nodes=(Node(name="a", step="a"), Node(name="alarm", step="alarm", after=("a",), needs=Needs.ONE_FAILED)),
+        nodes=(Node(name="a", task="a"), Node(name="alarm", task="alarm", after=("a",), needs=Needs.ONE_FAILED)),
     )
     for graph, done, from_step in (
         (HANDLED, ("reserve", "charge", "ship"), "charge.on_error"),
@@ -467,16 +467,16 @@ def test_a_fork_does_not_reuse_what_was_there_for_a_failure_that_has_been_made_g
         version="1",
         failure_policy=FailurePolicy.CONTINUE,
         nodes=(
-            Node(name="a", step="a"),
-            Node(name="child", step="child", after=("a",)),
-            Node(name="alarm", step="alarm", after=("a",), needs=Needs.ONE_FAILED),
-            Node(name="z", step="z"),
+            Node(name="a", task="a"),
+            Node(name="child", task="child", after=("a",)),
+            Node(name="alarm", task="alarm", after=("a",), needs=Needs.ONE_FAILED),
+            Node(name="z", task="z"),
         ),
     )
     original = store.start(graph)
     store.fail(store.take(original, "a"))
     store.do(original, "alarm", "z")
-    assert SettlementStore(store.database).retry(original, graph, 60) is not None
+    assert TransitionStore(store.database).retry(original, graph, 60) is not None
     store.do(original, "a", "child")
     run_id, _ = fork(store, original, "z")
     assert store.statuses(run_id) == {"a": "completed", "child": "completed", "alarm": "skipped", "z": "ready"}

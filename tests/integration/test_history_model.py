@@ -12,7 +12,7 @@ from celeriac.workflows.client.audit import Audit
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.history.attempts import Attempt
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from tests.support.graphs import IRREGULAR, graph_of, graphs
 from tests.support.store import ALIVE, DEAD, Store
 
@@ -94,7 +94,7 @@ class ModelRun:
             self.steps[position].status = "ready"
         return fired
 
-    def hand_back(self, attempt: Attempt) -> bool:
+    def release(self, attempt: Attempt) -> bool:
         step = self.steps[attempt.position]
         if step.status != "running" or step.attempt != attempt.attempt:
             return False
@@ -157,7 +157,7 @@ class Fleet(RuleBasedStateMachine):
         self.runs: list[ModelRun] = []
         self.ended: dict[tuple[int, int | None], str] = {}
         self.control = ControlStore(self.store.database)
-        self.settlements = SettlementStore(self.store.database)
+        self.transitions = TransitionStore(self.store.database)
 
     runs_started = Bundle("runs_started")
     attempts = Bundle("attempts")  # none is ever taken out: superseded ones come back as zombies
@@ -203,7 +203,7 @@ class Fleet(RuleBasedStateMachine):
         assert completion is not None
         assert (list(completion.ready), completion.next is not None) == expected
         assert completion.run_ended == (run.status == "completed")
-        assert completion.goes_on == (was in GOES_ON)
+        assert completion.accepts_work == (was in GOES_ON)
         return completion.next if completion.next is not None else multiple()
 
     @rule(attempt=attempts)
@@ -239,8 +239,8 @@ class Fleet(RuleBasedStateMachine):
         assert self.store.fail(attempt) == expected
 
     @rule(attempt=attempts)
-    def hand_back(self, attempt: Attempt) -> None:
-        assert self.store.attempts.hand_back(attempt) == self._run_of(attempt).hand_back(attempt)
+    def release(self, attempt: Attempt) -> None:
+        assert self.store.attempts.release(attempt) == self._run_of(attempt).release(attempt)
 
     @rule(run=runs_started)
     def pause(self, run: ModelRun) -> None:
@@ -258,7 +258,7 @@ class Fleet(RuleBasedStateMachine):
     @rule(run=runs_started)
     def time_out_run(self, run: ModelRun) -> None:
         self.store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=run.id)
-        assert (self.settlements.time_out(run.id, run.graph) is not None) == run.end("failed")
+        assert (self.transitions.time_out(run.id, run.graph) is not None) == run.end("failed")
 
     @rule(run=runs_started)
     def retry(self, run: ModelRun) -> None:
@@ -266,7 +266,7 @@ class Fleet(RuleBasedStateMachine):
         self.ended = {
             what: status for what, status in self.ended.items() if self.runs[what[0]] is not run or status != "failed"
         }
-        assert (self.settlements.retry(run.id, run.graph, 3_600) is not None) == run.retry()
+        assert (self.transitions.retry(run.id, run.graph, 3_600) is not None) == run.retry()
 
     @rule()
     def lose_what_dead_workers_hold(self) -> None:
@@ -277,8 +277,8 @@ class Fleet(RuleBasedStateMachine):
     @rule(attempt=attempts)
     def ask_whether_its_completion_landed(self, attempt: Attempt) -> None:
         step = self._run_of(attempt).steps[attempt.position]
-        landed = self.store.attempts.landed(attempt, None) is not None
-        assert landed == (step.status == "completed" and step.attempt == attempt.attempt)
+        find_recorded_completion = self.store.attempts.find_recorded_completion(attempt, None) is not None
+        assert find_recorded_completion == (step.status == "completed" and step.attempt == attempt.attempt)
 
     @invariant()
     def the_tables_say_what_the_model_says(self) -> None:

@@ -105,7 +105,7 @@ class Pool:
 
 def as_tells(graph: Graph) -> Graph:
     """The same graph, each step a use of ``tell``."""
-    nodes = tuple(Node(name=node.name, step="tell", after=node.after) for node in graph.nodes)
+    nodes = tuple(Node(name=node.name, task="tell", after=node.after) for node in graph.nodes)
     return Graph(workflow="tells", version="1", nodes=nodes)
 
 

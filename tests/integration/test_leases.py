@@ -26,36 +26,39 @@ def test_a_worker_lives_while_it_renews(store):
 
 
 def test_renewing_makes_a_lease_longer_and_says_what_its_holder_holds(store):
-    store.leases.renew([ALIVE, DEAD], worker=WORKER, lease=2 * MINUTE, holder=ALIVE, held=["run.a", "run.b"])
+    store.leases.renew([ALIVE, DEAD], worker=WORKER, lease=2 * MINUTE, holder=ALIVE, prefetched=["run.a", "run.b"])
     rows = {
         name: store.row(
-            "SELECT held, expires_at - now() AS left_over FROM workflow_leases WHERE name = :name", name=name
+            "SELECT prefetched, expires_at - now() AS left_over FROM workflow_leases WHERE name = :name", name=name
         )
         for name in (ALIVE, DEAD)
     }
-    assert (rows[ALIVE].held, rows[DEAD].held) == (["run.a", "run.b"], [])
+    assert (rows[ALIVE].prefetched, rows[DEAD].prefetched) == (["run.a", "run.b"], [])
     assert all(MINUTE < row.left_over <= 2 * MINUTE for row in rows.values())
     store.leases.expire([ALIVE])
-    assert store.row("SELECT held FROM workflow_leases WHERE name = :name", name=ALIVE).held == []
+    assert store.row("SELECT prefetched FROM workflow_leases WHERE name = :name", name=ALIVE).prefetched == []
 
 
 def test_a_duty_is_had_by_one_worker_until_it_stops_renewing(store):
-    assert store.leases.take_duty("duty:reconciler", worker="a", lease=MINUTE)
-    assert not store.leases.take_duty("duty:reconciler", worker="b", lease=MINUTE)
-    assert store.leases.take_duty("duty:reconciler", worker="a", lease=timedelta(0))
-    assert store.leases.take_duty("duty:reconciler", worker="b", lease=MINUTE)
-    assert not store.leases.take_duty("duty:reconciler", worker="a", lease=MINUTE)
-    assert store.leases.take_duty("duty:other", worker="a", lease=MINUTE)
+    assert store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=MINUTE)
+    assert not store.leases.acquire_leader_lease("duty:reconciler", worker="b", lease=MINUTE)
+    assert store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=timedelta(0))
+    assert store.leases.acquire_leader_lease("duty:reconciler", worker="b", lease=MINUTE)
+    assert not store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=MINUTE)
+    assert store.leases.acquire_leader_lease("duty:other", worker="a", lease=MINUTE)
 
 
 def test_of_many_that_want_a_duty_at_once_one_gets_it(store):
     for duty in "abc":
-        calls = [lambda i=i, duty=duty: store.leases.take_duty(duty, worker=f"w{i}", lease=MINUTE) for i in range(8)]
+        calls = [
+            lambda i=i, duty=duty: store.leases.acquire_leader_lease(duty, worker=f"w{i}", lease=MINUTE)
+            for i in range(8)
+        ]
         assert sum(store.at_once(calls)) == 1
 
 
 def test_a_duty_is_not_a_worker(store):
-    store.leases.take_duty("duty:reconciler", worker="a", lease=MINUTE)
+    store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=MINUTE)
     assert [worker.name for worker in store.leases.live_workers()] == [WORKER]
 
 
@@ -93,7 +96,7 @@ def test_a_step_whose_lease_expired_is_ready_again_and_says_so(store):
     store.take(run_id, "s0")
     store.leases.expire([ALIVE])
     [lost] = store.lose()
-    assert (lost.run_id, lost.name, lost.attempt, lost.lease, lost.goes_on) == (run_id, "s0", 1, ALIVE, True)
+    assert (lost.run_id, lost.name, lost.attempt, lost.lease, lost.accepts_work) == (run_id, "s0", 1, ALIVE, True)
     assert store.history(run_id) == ["RunStarted", "StepStarted s0 1", "StepLost s0 1"]
     assert store.statuses(run_id) == {"s0": "ready"}
     assert store.take(run_id, "s0").attempt == 2
@@ -145,7 +148,7 @@ def test_a_step_that_is_lost_after_its_run_failed_does_not_go_on(store):
     failing, sibling = store.take(run_id, "a"), store.take(run_id, "b", lease=DEAD)
     store.fail(failing)
     [lost] = store.lose()
-    assert not lost.goes_on
+    assert not lost.accepts_work
     assert store.statuses(run_id)["b"] == "ready"
     assert store.claim(run_id, "b") is None
     assert store.complete(sibling) is None

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from celeriac.workflows.engine.graph import FailurePolicy, Graph, Needs
 from celeriac.workflows.engine.states import RunStatus, StepStatus
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from tests.support.graphs import graphs_with_rules
 from tests.support.store import Store
 
-FAILURES = {StepStatus.FAILED, StepStatus.BLOCKED}
+FAILURES = {StepStatus.FAILED, StepStatus.UPSTREAM_FAILED}
 
 
 def on_paper(graph: Graph, failing: set[int]) -> list[StepStatus]:
@@ -36,11 +36,11 @@ def on_paper(graph: Graph, failing: set[int]) -> list[StepStatus]:
         skipped = StepStatus.SKIPPED in ends
         match node.needs or Needs.ALL_SUCCEEDED:
             case Needs.ALL_SUCCEEDED:
-                verdict = StepStatus.BLOCKED if failed else StepStatus.SKIPPED if skipped else None
+                verdict = StepStatus.UPSTREAM_FAILED if failed else StepStatus.SKIPPED if skipped else None
             case Needs.NONE_FAILED:
-                verdict = StepStatus.BLOCKED if failed else None
+                verdict = StepStatus.UPSTREAM_FAILED if failed else None
             case Needs.ANY_SUCCEEDED:
-                verdict = None if completed else StepStatus.BLOCKED if failed else StepStatus.SKIPPED
+                verdict = None if completed else StepStatus.UPSTREAM_FAILED if failed else StepStatus.SKIPPED
             case Needs.ONE_FAILED:
                 verdict = None if failed else StepStatus.SKIPPED
             case Needs.ALL_DONE:
@@ -99,7 +99,7 @@ def test_a_failed_run_that_is_retried_and_then_goes_well_ends_as_if_nothing_had_
     run_id = run_to_its_end(store, graph, failing, data)
     if store.runs.status(run_id) is RunStatus.COMPLETED:
         return
-    assert SettlementStore(store.database).retry(run_id, graph, 60) is not None
+    assert TransitionStore(store.database).retry(run_id, graph, 60) is not None
     before = store.statuses(run_id)
     while not store.runs.status(run_id).is_terminal:
         statuses = store.statuses(run_id)

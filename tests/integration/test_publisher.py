@@ -34,7 +34,7 @@ def test_a_chain_is_one_message(publisher, broker):
     assert publisher.dispatch(graph, run_id, frozenset()) is True
     [message] = broker.messages()
     args, kwargs, embed = body_of(message)
-    assert (args, kwargs) == ([], {"run": str(run_id), "step": "s0", "graph": graph.hash})
+    assert (args, kwargs) == ([], {"run": str(run_id), "step": "s0", "graph_hash": graph.hash})
     assert [link["kwargs"]["step"] for link in embed["chain"]] == ["s2", "s1"]
     assert embed["chord"] is None
 

@@ -11,16 +11,16 @@ import redis
 from celery import Celery
 from pydantic import SecretStr
 
-from celeriac.worker.attempt_timeouts import Overdue
+from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.worker.queues import queues_of
 from celeriac.worker.reconciler import (
-    BLIND_WAIT,
-    SETTLE,
     STALLED_EVERY_SECONDS,
+    UNREADABLE_BROKER_WAIT,
+    WATERMARK_DELAY,
     Reconciled,
     Reconciler,
 )
-from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.dispatch.publisher import Publisher, publishing_app
 from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.engine.graph import Graph
@@ -28,7 +28,7 @@ from celeriac.workflows.engine.ids import task_id
 from celeriac.workflows.errors import DatabaseUnavailable
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.reconciliation import ReconcilerStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
@@ -43,14 +43,16 @@ class Fleet:
 
     def __init__(self, store: Store, broker: Broker, app: Celery, settings: Settings) -> None:
         self.store = store
-        self.store.serves = True
+        self.store.scope = True
         self.broker = broker
         self.app = app
         self.settings = settings
         self.publisher = Publisher(app)
-        self.settlements = SettlementStore(store.database)
-        self.aftermath = Aftermath(self.settlements, self.publisher, Wakeups(None))
-        self.overdue = Overdue(attempts=store.attempts, runs=store.runs, aftermath=self.aftermath, retry=settings.retry)
+        self.transitions = TransitionStore(store.database)
+        self.follow_up = FollowUp(self.transitions, self.publisher, Wakeups(None))
+        self.overdue = AttemptTimeouts(
+            attempts=store.attempts, runs=store.runs, follow_up=self.follow_up, retry=settings.retry
+        )
         self.reconciler = self.make_reconciler()
 
     def make_reconciler(self, *, blind: bool = False, **settings: float) -> Reconciler:
@@ -63,8 +65,8 @@ class Fleet:
             queues=None if blind else queues_of(self.app),
             overdue=self.overdue,
             attempts=self.store.attempts,
-            settlements=self.settlements,
-            aftermath=self.aftermath,
+            transitions=self.transitions,
+            follow_up=self.follow_up,
             settings=self.settings.model_copy(update=chosen),
         )
 
@@ -89,7 +91,7 @@ class Fleet:
         now = self.store.reconciling.now()
         first = reconciler.run_once(now + after)
         assert first.redispatched == 0
-        return reconciler.run_once(now + after + SETTLE)
+        return reconciler.run_once(now + after + WATERMARK_DELAY)
 
 
 @pytest.fixture
@@ -165,9 +167,9 @@ def test_a_message_that_was_just_taken_is_not_taken_for_lost(fleet):
     now = fleet.store.reconciling.now() + MINUTES
     assert fleet.reconciler.run_once(now) == NOTHING
     fleet.broker.take()
-    assert fleet.reconciler.run_once(now + SETTLE) == NOTHING
-    assert fleet.reconciler.run_once(now + SETTLE + timedelta(seconds=1)) == NOTHING
-    assert fleet.reconciler.run_once(now + 2 * SETTLE + timedelta(seconds=1)) == Reconciled(redispatched=1)
+    assert fleet.reconciler.run_once(now + WATERMARK_DELAY) == NOTHING
+    assert fleet.reconciler.run_once(now + WATERMARK_DELAY + timedelta(seconds=1)) == NOTHING
+    assert fleet.reconciler.run_once(now + 2 * WATERMARK_DELAY + timedelta(seconds=1)) == Reconciled(redispatched=1)
 
 
 def test_a_step_that_was_just_freed_is_given_time_to_be_published(fleet):
@@ -180,8 +182,8 @@ def test_a_message_that_a_living_worker_holds_is_left_alone(fleet):
     """It was prefetched: a worker took it from the queue and has not begun."""
     run_id = fleet.start(chain_of(1))
     fleet.broker.take()
-    held = [task_id(run_id, "s0")]
-    fleet.store.leases.renew([ALIVE], worker=WORKER, lease=MINUTES, holder=ALIVE, held=held)
+    prefetched = [task_id(run_id, "s0")]
+    fleet.store.leases.renew([ALIVE], worker=WORKER, lease=MINUTES, holder=ALIVE, prefetched=prefetched)
     assert fleet.look_twice(MINUTES) == NOTHING
     assert fleet.broker.queues() == {}
 
@@ -191,8 +193,8 @@ def test_a_message_that_was_prefetched_by_a_worker_that_died_is_sent_again(fleet
     run_id = fleet.start(graph_of({"a": [], "b": []}))
     for _ in "ab":
         fleet.broker.take()
-    held = [task_id(run_id, name) for name in "ab"]
-    fleet.store.leases.renew([DEAD], worker=WORKER, lease=timedelta(0), holder=DEAD, held=held)
+    prefetched = [task_id(run_id, name) for name in "ab"]
+    fleet.store.leases.renew([DEAD], worker=WORKER, lease=timedelta(0), holder=DEAD, prefetched=prefetched)
     assert fleet.look_twice() == Reconciled(redispatched=2)
     assert sorted(fleet.broker.steps()) == ["a", "b"]
 
@@ -294,9 +296,9 @@ def test_steps_that_became_ready_after_their_run_had_failed_are_put_out_of_the_w
 def test_more_lost_messages_than_a_batch_holds_are_sent_without_waiting_for_the_first_to_be_done(fleet, monkeypatch):
     monkeypatch.setattr("celeriac.worker.reconciler.BATCH", 4)
     fleet.start(graph_of({f"s{i}": [] for i in range(10)}), publish=False)
-    fleet.store.execute("UPDATE workflow_tasks SET step = 'do_s0'")
+    fleet.store.execute("UPDATE workflow_tasks SET task_name = 'do_s0'")
     now = fleet.store.reconciling.now() + timedelta(seconds=2)
-    passes = [fleet.reconciler.run_once(now + i * SETTLE).redispatched for i in range(5)]
+    passes = [fleet.reconciler.run_once(now + i * WATERMARK_DELAY).redispatched for i in range(5)]
     assert sum(passes) == 10
 
 
@@ -317,10 +319,10 @@ def test_after_a_redis_that_did_not_answer_the_reconciler_makes_sure_anew(fleet,
     queues = fleet.reconciler._queues
     assert fleet.reconciler.run_once(now) == NOTHING
     monkeypatch.setattr(queues, "_client", redis.Redis(host="127.0.0.1", port=1))
-    assert fleet.reconciler.run_once(now + SETTLE) == NOTHING
+    assert fleet.reconciler.run_once(now + WATERMARK_DELAY) == NOTHING
     monkeypatch.undo()
-    assert fleet.reconciler.run_once(now + 2 * SETTLE) == NOTHING
-    assert fleet.reconciler.run_once(now + 3 * SETTLE) == Reconciled(redispatched=1)
+    assert fleet.reconciler.run_once(now + 2 * WATERMARK_DELAY) == NOTHING
+    assert fleet.reconciler.run_once(now + 3 * WATERMARK_DELAY) == Reconciled(redispatched=1)
 
 
 def test_where_the_broker_cannot_be_looked_into_a_step_is_sent_again_less_and_less_often(fleet):
@@ -328,7 +330,7 @@ def test_where_the_broker_cannot_be_looked_into_a_step_is_sent_again_less_and_le
     blind = fleet.make_reconciler(blind=True)
     second = timedelta(seconds=1)
     for doublings in (0, 1, 2, 3, 4, 5, 6, 6, 6):
-        due = fleet.store.task(run_id, "s0").dispatched_at + BLIND_WAIT * 2**doublings
+        due = fleet.store.task(run_id, "s0").dispatched_at + UNREADABLE_BROKER_WAIT * 2**doublings
         assert blind.run_once(due - second) == NOTHING
         assert blind.run_once(due + second) == Reconciled(redispatched=1)
     assert fleet.broker.queues() == {"celery": 10}
@@ -424,7 +426,7 @@ def test_two_reconcilers_at_once_send_each_step_once(fleet):
     reconcilers = [fleet.make_reconciler() for _ in range(3)]
     now = fleet.store.reconciling.now()
     for reconciler in reconcilers:
-        assert reconciler.run_once(now - SETTLE) == NOTHING
+        assert reconciler.run_once(now - WATERMARK_DELAY) == NOTHING
     done = fleet.store.at_once([lambda r=reconciler: r.run_once(now) for reconciler in reconcilers])
     assert sum(found.redispatched for found in done) == 25
     assert len(set(fleet.broker.ids())) == len(fleet.broker.ids()) == 25
@@ -453,7 +455,7 @@ def test_reconcilers_beside_workers_that_go_on_do_no_harm(fleet):
     def reconcile():
         reconciler = fleet.make_reconciler()
         now = fleet.store.reconciling.now()
-        return [reconciler.run_once(now + i * SETTLE) for i in range(10)]
+        return [reconciler.run_once(now + i * WATERMARK_DELAY) for i in range(10)]
 
     fleet.store.at_once([work, reconcile, reconcile])
     assert {fleet.store.runs.status(run_id) for run_id in runs} == {"completed"}
@@ -467,8 +469,8 @@ def test_a_pass_without_a_database_is_an_error_and_the_next_begins_anew(fleet):
         queues=None,
         overdue=fleet.overdue,
         attempts=fleet.store.attempts,
-        settlements=fleet.settlements,
-        aftermath=fleet.aftermath,
+        transitions=fleet.transitions,
+        follow_up=fleet.follow_up,
         settings=fleet.settings,
     )
     for _ in range(2):

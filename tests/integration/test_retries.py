@@ -11,7 +11,7 @@ from celeriac.worker.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
 from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.history.attempts import UNLIMITED, Attempt, Limits
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from tests.integration.test_attempts import proxy, through
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
@@ -90,8 +90,8 @@ def test_every_attempt_is_in_the_history_with_its_error(store):
         assert fire(store) == (1 if number < 3 else 0)
     assert store.history(run_id) == [
         "RunStarted",
-        *("StepStarted s0 1", "StepFailed s0 1", "StepRetried s0 1"),
-        *("StepStarted s0 2", "StepFailed s0 2", "StepRetried s0 2"),
+        *("StepStarted s0 1", "StepFailed s0 1", "StepRetryDue s0 1"),
+        *("StepStarted s0 2", "StepFailed s0 2", "StepRetryDue s0 2"),
         *("StepStarted s0 3", "StepFailed s0 3"),
         "RunFailed",
     ]
@@ -126,7 +126,7 @@ def test_reconcilers_at_once_fire_each_wait_once(store):
     for run_id in runs:
         store.fail(claim(store, run_id), SOON)
     assert sum(store.at_once([lambda: fire(store)] * 4)) == 30
-    assert all(store.history(run_id).count("StepRetried s0 1") == 1 for run_id in runs)
+    assert all(store.history(run_id).count("StepRetryDue s0 1") == 1 for run_id in runs)
 
 
 def test_the_reconciler_dispatches_what_it_fires(fleet, broker):
@@ -187,7 +187,7 @@ def test_a_retried_run_takes_up_its_waits_at_once(store):
     store.fail(claim(store, run_id, "a"), SOON)
     store.fail(claim(store, run_id, "b"))
     assert fire(store) == 0
-    assert SettlementStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
+    assert TransitionStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
     assert store.statuses(run_id) == {"a": "retrying", "b": "ready"}
     assert fire(store) == 1
     store.do(run_id, "a", "b")
@@ -259,7 +259,7 @@ def test_details_of_a_heartbeat_reach_the_next_attempt(store):
     store.fail(attempt, SOON)
     fire(store)
     again = store.attempts.claim(run_id, 0, "s0", ALIVE, ())
-    assert json.loads(again.heartbeat) == {"page": 7}
+    assert json.loads(again.heartbeat_details) == {"page": 7}
 
 
 def test_a_heartbeat_pushes_the_time_out_but_not_past_the_attempts_own(store):
@@ -284,7 +284,7 @@ def test_a_superseded_attempt_is_told_to_stop_and_leaves_no_details(store):
     fire(store)
     claim(store, run_id)
     assert store.attempts.heartbeat(stale, '"stale"', Limits()) is False
-    assert store.task(run_id, "s0").heartbeat is None
+    assert store.task(run_id, "s0").heartbeat_details is None
 
 
 # --- outages
@@ -311,4 +311,4 @@ def test_what_became_of_an_attempt_can_be_asked_when_its_wait_is_parked(store, c
     control.cancel([run_id], None)
     fire(store)
     assert store.statuses(run_id) == {"s0": "retrying"}
-    assert store.attempts.landed(attempt, None) is None
+    assert store.attempts.find_recorded_completion(attempt, None) is None

@@ -5,7 +5,7 @@ import pytest
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from tests.integration.test_sagas import Saga, saga_of
 from tests.support.store import DEAD, Store
 
@@ -13,10 +13,10 @@ HOOKED = Graph(
     workflow="tested",
     version="1",
     nodes=(
-        Node(name="a", step="a"),
-        Node(name="b", step="b", after=("a",)),
-        Node(name="on_complete", step="praise", hook="on_complete"),
-        Node(name="on_failure", step="alert", hook="on_failure"),
+        Node(name="a", task="a"),
+        Node(name="b", task="b", after=("a",)),
+        Node(name="on_complete", task="praise", hook="on_complete"),
+        Node(name="on_failure", task="alert", hook="on_failure"),
     ),
 )
 
@@ -50,7 +50,7 @@ def test_a_hook_that_fails_leaves_the_run_as_it_ended(store):
 
 
 def test_a_hook_is_retried_and_lost_and_dispatched_again_like_any_step(store):
-    store.serves = True
+    store.scope = True
     run_id = store.start(HOOKED)
     store.do(run_id, "a", "b")
     store.fail(store.take(run_id, "on_complete"), retry_in=0)
@@ -59,8 +59,8 @@ def test_a_hook_is_retried_and_lost_and_dispatched_again_like_any_step(store):
     }
     store.take(run_id, "on_complete", lease=DEAD)
     [lost] = store.lose()
-    assert lost.goes_on
-    [group] = [group for group in store.reconciling.ready_groups() if group.step == "praise"]
+    assert lost.accepts_work
+    [group] = [group for group in store.reconciling.ready_groups() if group.task == "praise"]
     found = store.reconciling.unclaimed(group, store.reconciling.now(), 1_000)
     assert [step.run_id for step in found] == [run_id]
 
@@ -75,18 +75,18 @@ def test_a_run_that_is_ended_by_request_calls_no_hook(store, how):
 def test_a_run_whose_time_is_up_calls_its_hook(store):
     run_id = store.start(HOOKED)
     store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=run_id)
-    settled = SettlementStore(store.database).time_out(run_id, HOOKED)
+    settled = TransitionStore(store.database).time_out(run_id, HOOKED)
     assert store.names(run_id, settled.ready) == ["on_failure"]
 
 
 def test_a_run_that_is_retried_and_fails_again_calls_its_hook_again(store):
-    settlements = SettlementStore(store.database)
+    transitions = TransitionStore(store.database)
     run_id = store.start(HOOKED)
     store.fail(store.take(run_id, "a"))
     store.do(run_id, "on_failure")
     zombie = None
     for attempt in (2, 3):
-        assert settlements.retry(run_id, HOOKED, 60) is not None
+        assert transitions.retry(run_id, HOOKED, 60) is not None
         assert hooks(store, run_id) == {}
         assert zombie is None or store.complete(zombie) is None
         store.fail(store.take(run_id, "a"))

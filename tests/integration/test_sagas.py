@@ -11,7 +11,7 @@ from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import UNLIMITED
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import Settled, SettlementStore
+from celeriac.workflows.history.transitions import Transition, TransitionStore
 from tests.support.graphs import graphs
 from tests.support.store import DEAD, Store
 
@@ -20,9 +20,9 @@ ORDER: Mapping[str, Sequence[str]] = {"reserve": (), "charge": ("reserve",), "sh
 
 def saga_of(parents: Mapping[str, Sequence[str]], *, hooks: Sequence[str] = ()) -> Graph:
     """A saga in which every step can be undone."""
-    nodes = [Node(name=name, step=name, after=tuple(after)) for name, after in parents.items()]
-    nodes += [Node(name=f"{name}.compensate", step=f"undo_{name}", compensates=name) for name in parents]
-    nodes += [Node(name=hook, step=hook, hook=hook) for hook in hooks]
+    nodes = [Node(name=name, task=name, after=tuple(after)) for name, after in parents.items()]
+    nodes += [Node(name=f"{name}.compensate", task=f"undo_{name}", compensates=name) for name in parents]
+    nodes += [Node(name=hook, task=hook, hook=hook) for hook in hooks]
     return Graph(workflow="tested", version="1", nodes=tuple(nodes), saga=True)
 
 
@@ -31,7 +31,7 @@ class Saga:
 
     def __init__(self, store: Store, graph: Graph) -> None:
         self.store, self.graph = store, graph
-        self.settlements = SettlementStore(store.database)
+        self.transitions = TransitionStore(store.database)
         self.control = ControlStore(store.database)
         self.id: UUID = store.start(graph)
 
@@ -47,8 +47,8 @@ class Saga:
         self.store.fail(self.store.take(self.id, step))
         return self
 
-    def compensate(self) -> Settled | None:
-        return self.settlements.compensate(self.id, self.graph)
+    def compensate(self) -> Transition | None:
+        return self.transitions.compensate(self.id, self.graph)
 
     def plan(self) -> list[str]:
         settled = self.compensate()
@@ -151,8 +151,8 @@ def test_a_saga_whose_time_is_up_is_undone(store):
     saga = Saga(store, saga_of(ORDER))
     store.do(saga.id, "reserve")
     store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=saga.id)
-    assert saga.settlements.time_out(saga.id, saga.graph).status is RunStatus.COMPENSATING
-    assert saga.settlements.time_out(saga.id, saga.graph) is None
+    assert saga.transitions.time_out(saga.id, saga.graph).status is RunStatus.COMPENSATING
+    assert saga.transitions.time_out(saga.id, saga.graph) is None
     assert saga.plan() == ["reserve.compensate"]
     saga.undo("reserve")
     saga.compensate()
@@ -173,7 +173,7 @@ def test_a_compensation_that_fails_leaves_the_run_in_a_state_of_its_own_and_can_
     assert saga.status is RunStatus.COMPENSATION_FAILED
     assert saga.store.reader.run(saga.id).error.step == "charge.compensate"
     assert saga.store.claim(saga.id, "reserve.compensate") is None
-    assert saga.settlements.retry(saga.id, saga.graph, 60).status is RunStatus.COMPENSATING
+    assert saga.transitions.retry(saga.id, saga.graph, 60).status is RunStatus.COMPENSATING
     saga.undo("charge", "reserve")
     saga.compensate()
     assert saga.status is RunStatus.FAILED
@@ -185,10 +185,10 @@ def test_a_saga_that_was_undone_cannot_be_retried_and_one_that_had_nothing_to_un
     undone.plan()
     undone.undo("reserve")
     undone.compensate()
-    assert undone.settlements.retry(undone.id, undone.graph, 60) is None
+    assert undone.transitions.retry(undone.id, undone.graph, 60) is None
     untouched = Saga(store, saga_of(ORDER)).fails_at(step="reserve")
     untouched.compensate()
-    assert untouched.settlements.retry(untouched.id, untouched.graph, 60).status is RunStatus.RUNNING
+    assert untouched.transitions.retry(untouched.id, untouched.graph, 60).status is RunStatus.RUNNING
     store.do(untouched.id, *ORDER)
     assert untouched.status is RunStatus.COMPLETED
 
@@ -198,7 +198,7 @@ def test_a_compensation_lost_with_its_worker_is_ready_again_and_the_next_waits_f
     saga.plan()
     saga.store.take(saga.id, "charge.compensate", lease=DEAD)
     [lost] = saga.store.lose()
-    assert (lost.name, lost.goes_on) == ("charge.compensate", True)
+    assert (lost.name, lost.accepts_work) == ("charge.compensate", True)
     assert saga.store.claim(saga.id, "reserve.compensate") is None
     saga.undo("charge", "reserve")
 

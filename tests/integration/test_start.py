@@ -48,13 +48,13 @@ def test_options_of_a_step_are_kept_with_its_row(store):
         workflow="w",
         version="1",
         nodes=(
-            Node(name="plain", step="do_plain"),
-            Node(name="special", step="do_special", queue="slow", priority=6, max_attempts=2),
+            Node(name="plain", task="do_plain"),
+            Node(name="special", task="do_special", queue="slow", priority=6, max_attempts=2),
         ),
     )
     run_id = store.start(graph)
     special, plain = store.task(run_id, "special"), store.task(run_id, "plain")
-    assert (special.step, special.queue, special.priority, special.max_attempts) == ("do_special", "slow", 6, 2)
+    assert (special.task_name, special.queue, special.priority, special.max_attempts) == ("do_special", "slow", 6, 2)
     assert (plain.queue, plain.max_attempts) == ("", None)
 
 

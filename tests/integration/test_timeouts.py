@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 
 from celeriac import Retry
-from celeriac.worker.attempt_timeouts import Overdue
+from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.worker.reconciler import Reconciled
 from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import Limits
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, Store
@@ -30,9 +30,9 @@ def fleet(store, broker, settings):
 
 
 @pytest.fixture
-def overdue(store: Store, fleet: Fleet) -> Overdue:
-    return Overdue(
-        attempts=store.attempts, runs=store.runs, aftermath=fleet.aftermath, retry=Retry(max_attempts=2, delay=0)
+def overdue(store: Store, fleet: Fleet) -> AttemptTimeouts:
+    return AttemptTimeouts(
+        attempts=store.attempts, runs=store.runs, follow_up=fleet.follow_up, retry=Retry(max_attempts=2, delay=0)
     )
 
 
@@ -130,9 +130,9 @@ def test_the_reconciler_ends_attempts_that_no_worker_stopped(fleet):
 
 def time_out_runs(store: Store) -> list[UUID]:
     """Fail runs that take too long, as the reconciler does; return those that this failed."""
-    settlements = SettlementStore(store.database)
+    transitions = TransitionStore(store.database)
     late = store.reconciling.late_runs(100)
-    return [run_id for run_id, definition in late if settlements.time_out(run_id, store.runs.graph(definition))]
+    return [run_id for run_id, graph_hash in late if transitions.time_out(run_id, store.runs.graph(graph_hash))]
 
 
 def expire(store: Store, run_id) -> None:
@@ -162,7 +162,7 @@ def test_a_step_that_runs_when_its_run_times_out_may_finish(store):
     attempt = store.take(run_id, "s0")
     expire(store, run_id)
     time_out_runs(store)
-    assert not store.complete(attempt).goes_on
+    assert not store.complete(attempt).accepts_work
     assert store.statuses(run_id) == {"s0": "completed", "s1": "ready"}
     assert store.runs.status(run_id) is RunStatus.FAILED
 
@@ -194,5 +194,5 @@ def test_a_run_that_is_retried_has_its_whole_time_again(store):
     run_id = store.start(chain_of(1), timeout=60)
     store.fail(store.take(run_id, "s0"))
     expire(store, run_id)
-    assert SettlementStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
+    assert TransitionStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
     assert time_out_runs(store) == []

@@ -31,7 +31,7 @@ def graph_of(parents: Mapping[str, Sequence[str]], workflow: str = "tested", **o
         workflow=workflow,
         version="1",
         nodes=tuple(
-            Node(name=name, step=f"do_{name}", after=tuple(after), **options) for name, after in parents.items()
+            Node(name=name, task=f"do_{name}", after=tuple(after), **options) for name, after in parents.items()
         ),
     )
 
@@ -90,6 +90,6 @@ def graphs_with_rules(draw: st.DrawFn, max_steps: int = 8) -> Graph:
         needs = draw(st.sampled_from(rules)) if node.parents else None
         nodes.append(replace(node, needs=needs))
         if draw(st.integers(0, 3)) == 0:
-            nodes.append(Node(name=f"{node.name}.on_error", step="handle", handles=node.name))
+            nodes.append(Node(name=f"{node.name}.on_error", task="handle", handles=node.name))
     policy = draw(st.sampled_from(FailurePolicy))
     return Graph(workflow="tested", version="1", nodes=tuple(nodes), failure_policy=policy)

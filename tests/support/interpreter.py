@@ -67,7 +67,7 @@ class Interpreter:
         options = signature["options"]
         links = options.get("chain") or [] if chain is None else chain
         message = Message(step=signature["kwargs"]["step"], chain=links, chord=options.get("chord"))
-        assert signature["task"] == self.graph.nodes[self.graph.position[message.step]].step
+        assert signature["task"] == self.graph.nodes[self.graph.position[message.step]].task
         self.published.append(message.step)
         self.queue += [message] * self.deliveries
 

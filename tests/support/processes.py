@@ -122,7 +122,7 @@ class WorkerProcess(BackgroundProcess):
         settings: Settings,
         *,
         log: Path,
-        app: str = "worker",
+        app: str = "celeriac",
         pool: str = "prefork",
         concurrency: int = 2,
         queues: Sequence[str] = (),

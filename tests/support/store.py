@@ -17,8 +17,8 @@ from celeriac.workflows.history.attempts import (
     Attempt,
     AttemptStore,
     Claim,
+    ClaimNext,
     Completion,
-    Next,
 )
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.leases import LeaseStore
@@ -52,7 +52,7 @@ class Store:
         self.reconciling = ReconcilerStore(self.database)
         self.reader = Reader(self.database, self.runs)
         self.is_damaged = False
-        self.serves = False
+        self.scope = False
         self._served: set[str] = set()
         self.leases.renew([ALIVE], worker=WORKER, lease=timedelta(minutes=10))
 
@@ -63,11 +63,11 @@ class Store:
     # What workers do
 
     def start(self, graph: Graph, run_input: str = "{}", **options: Any) -> UUID:
-        steps = {node.step for node in graph.nodes}
-        if self.serves and not steps <= self._served:
+        steps = {node.task for node in graph.nodes}
+        if self.scope and not steps <= self._served:
             self._served |= steps
-            serves = WorkerScope(steps=frozenset(self._served))
-            self.leases.renew([SERVING], worker="celery@there", lease=timedelta(minutes=10), serves=serves)
+            scope = WorkerScope(tasks=frozenset(self._served))
+            self.leases.renew([SERVING], worker="celery@there", lease=timedelta(minutes=10), scope=scope)
         run_id, _ = self.runs.start(graph, run_input, **{"tags": {}, **options})
         return run_id
 
@@ -94,8 +94,8 @@ class Store:
             **options,
         )
 
-    def next(self, attempt: Attempt, name: str) -> Next:
-        return Next(position=self.graph(attempt.run_id).position[name], name=name)
+    def next(self, attempt: Attempt, name: str) -> ClaimNext:
+        return ClaimNext(position=self.graph(attempt.run_id).position[name], name=name)
 
     def do(self, run_id: UUID, *names: str) -> None:
         """Claim and complete steps."""
@@ -135,7 +135,7 @@ class Store:
     # What there is to see
 
     def graph(self, run_id: UUID) -> Graph:
-        return self.runs.graph(self.reader.run(run_id, steps=False).definition)
+        return self.runs.graph(self.reader.run(run_id, steps=False).graph_hash)
 
     def names(self, run_id: UUID, positions: Sequence[int]) -> list[str]:
         return [self.graph(run_id).nodes[position].name for position in positions]

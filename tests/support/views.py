@@ -20,7 +20,7 @@ def step_view(name: str, parents: Sequence[str] = (), status: str = "completed",
     begun = status not in ("pending", "ready")
     ended = status in ("completed", "failed", "retrying")
     values: dict[str, Any] = {
-        "step": name,
+        "task": name,
         "attempt": int(begun),
         "lost": 0,
         "queue": None,
@@ -41,7 +41,7 @@ def run_view(steps: Sequence[StepView], status: str = "running", **fields: Any) 
         "id": RUN,
         "workflow": "order_processing",
         "version": "1",
-        "definition": "0" * 32,
+        "graph_hash": "0" * 32,
         "tags": {},
         "idempotency_key": None,
         "created_at": START,

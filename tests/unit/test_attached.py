@@ -76,13 +76,13 @@ def test_the_nodes_of_a_saga_stand_after_those_that_the_body_calls():
 
 def test_a_handler_gets_the_error_and_the_arguments_of_its_step_by_name():
     node = node_of(ordering.graph, "charge.on_error")
-    assert (node.step, node.handles, node.phase, node.parents) == ("mend", "charge", Phase.FORWARD, ("charge",))
+    assert (node.task, node.handles, node.phase, node.parents) == ("mend", "charge", Phase.FORWARD, ("charge",))
     assert node.arguments == {"error": OutcomePart(node="charge", path=("error",)), "cents": Constant(value=3)}
 
 
 def test_a_compensation_gets_the_arguments_of_its_step_by_name_and_the_result():
     node = node_of(ordering.graph, "reserve.compensate")
-    assert (node.step, node.compensates, node.phase, node.parents) == ("release", "reserve", Phase.COMPENSATION, ())
+    assert (node.task, node.compensates, node.phase, node.parents) == ("release", "reserve", Phase.COMPENSATION, ())
     assert node.arguments == {"order": InputPart(parameter="order"), "result": ResultPart(node="reserve")}
 
 

@@ -76,19 +76,19 @@ def test_a_step_that_waits_long_is_worth_a_look():
 
 
 def serving(queues="celery", steps="send"):
-    return WorkerScope(queues=frozenset(queues.split()), steps=frozenset(steps.split()))
+    return WorkerScope(queues=frozenset(queues.split()), tasks=frozenset(steps.split()))
 
 
 def test_a_step_that_no_worker_has_is_told_with_the_runs_that_wait_for_it():
-    check = checks.check_code([Waiting(step="render", queue="", runs=(RUN,))], [serving()])
+    check = checks.check_code([Waiting(task="render", queue="", runs=(RUN,))], [serving()])
     assert check.status is CheckStatus.ERROR
     assert check.message == f"no worker has step 'render', for which run {RUN} waits"
-    both = checks.check_code([Waiting(step="render", queue="pictures", runs=(RUN, OTHER))], [serving("pictures")])
+    both = checks.check_code([Waiting(task="render", queue="pictures", runs=(RUN, OTHER))], [serving("pictures")])
     assert both.message == (f"no worker on queue 'pictures' has step 'render', for which runs {RUN}, {OTHER} wait")
 
 
 def test_a_step_that_a_worker_of_its_queue_has_is_served():
-    waiting = [Waiting(step="render", queue="pictures", runs=(RUN,))]
+    waiting = [Waiting(task="render", queue="pictures", runs=(RUN,))]
     assert checks.check_code(waiting, [serving(), serving("pictures", "render")]).status is CheckStatus.OK
     assert checks.check_code([], [serving()]).status is CheckStatus.OK
     # The code is there, but on another queue, which does not help.
@@ -96,12 +96,12 @@ def test_a_step_that_a_worker_of_its_queue_has_is_served():
 
 
 def test_a_worker_that_has_not_told_yet_what_it_runs_is_given_the_benefit_of_the_doubt():
-    waiting = [Waiting(step="render", queue="pictures", runs=(RUN,))]
+    waiting = [Waiting(task="render", queue="pictures", runs=(RUN,))]
     assert checks.check_code(waiting, [serving(), serving("", "")]).status is CheckStatus.OK
 
 
 def test_a_queue_that_nobody_takes_from_is_told_as_a_queue_also_for_steps_that_are_not_imported():
-    waiting = [Waiting(step="old", queue="gone", runs=(RUN,)), Waiting(step="routed", queue="", runs=(RUN,))]
+    waiting = [Waiting(task="old", queue="gone", runs=(RUN,)), Waiting(task="routed", queue="", runs=(RUN,))]
     assert checks.check_code(waiting[:1], [serving()]).status is CheckStatus.OK
     needed = checks.queues_needed(Catalog.of(report), "celery", waiting)
     assert needed == {"celery": {"send"}, "pictures": {"render"}, "gone": {"old"}}

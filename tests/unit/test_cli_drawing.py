@@ -12,13 +12,13 @@ IRREGULAR = Graph(
     workflow="irregular",
     version="1",
     nodes=(
-        Node(name="prepare", step="prepare"),
-        Node(name="a", step="work", after=("prepare",), queue="fast"),
-        Node(name="b", step="work", after=("prepare",), max_attempts=1),
-        Node(name="c", step="c", arguments={"x": ResultPart(node="prepare")}),
-        Node(name="aggregate", step="aggregate", after=("a", "b", "c")),
-        Node(name="validate", step="validate", arguments={"x": ResultPart(node="c")}),
-        Node(name="notify", step="notify", after=("aggregate", "validate"), priority=0),
+        Node(name="prepare", task="prepare"),
+        Node(name="a", task="work", after=("prepare",), queue="fast"),
+        Node(name="b", task="work", after=("prepare",), max_attempts=1),
+        Node(name="c", task="c", arguments={"x": ResultPart(node="prepare")}),
+        Node(name="aggregate", task="aggregate", after=("a", "b", "c")),
+        Node(name="validate", task="validate", arguments={"x": ResultPart(node="c")}),
+        Node(name="notify", task="notify", after=("aggregate", "validate"), priority=0),
     ),
 )
 
@@ -42,9 +42,9 @@ def test_a_graph_tells_how_its_steps_are_retried_and_when_they_time_out():
         workflow="patient",
         version="1",
         nodes=(
-            Node(name="a", step="a", retry=steady.to_json(), timeout=30.0),
-            Node(name="b", step="b", retry=picky.to_json(), max_attempts=4),
-            Node(name="c", step="c", total_timeout=600.0, heartbeat_timeout=1.5),
+            Node(name="a", task="a", retry=steady.to_json(), timeout=30.0),
+            Node(name="b", task="b", retry=picky.to_json(), max_attempts=4),
+            Node(name="c", task="c", total_timeout=600.0, heartbeat_timeout=1.5),
         ),
         timeout=7200.0,
     )
@@ -74,7 +74,7 @@ def test_mermaid_and_graphviz_tell_data_from_order():
 
 def test_every_step_is_in_exactly_one_of_the_canvases():
     found = drawing.published(IRREGULAR)
-    positions = [p for _, canvas in found for stretch in (*canvas.stretches, canvas.body) for p in stretch]
+    positions = [p for _, canvas in found for segment in (*canvas.segments, canvas.body) for p in segment]
     assert sorted(positions) == list(range(7))
     assert found[0][0] == ()
     assert drawing.canvases_as_text(IRREGULAR).splitlines()[0] == "at the start: prepare"
@@ -82,11 +82,11 @@ def test_every_step_is_in_exactly_one_of_the_canvases():
 
 def test_what_belongs_to_another_step_or_to_the_end_of_the_run_is_drawn_as_that():
     nodes = (
-        Node(name="pay", step="pay"),
-        Node(name="pay.on_error", step="mend", handles="pay"),
-        Node(name="report", step="report", after=("pay",), needs=Needs.ALL_DONE),
-        Node(name="pay.compensate", step="refund", compensates="pay"),
-        Node(name="on_failure", step="alert", hook="on_failure"),
+        Node(name="pay", task="pay"),
+        Node(name="pay.on_error", task="mend", handles="pay"),
+        Node(name="report", task="report", after=("pay",), needs=Needs.ALL_DONE),
+        Node(name="pay.compensate", task="refund", compensates="pay"),
+        Node(name="on_failure", task="alert", hook="on_failure"),
     )
     graph = Graph(workflow="shop", version="1", nodes=nodes, saga=True, failure_policy=FailurePolicy.CONTINUE)
     assert drawing.as_text(graph).splitlines() == [

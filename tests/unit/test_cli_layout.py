@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.workflows.cli.display.layout import FOLD_FROM, arrange
+from celeriac.workflows.cli.display.layout import COLLAPSE_FROM, arrange
 
 
 def drawn(names: list[str], edges: list[tuple[str, str]], folded: str = "") -> list[str]:
@@ -50,13 +50,13 @@ def test_several_first_steps_are_branches_of_the_run():
 
 
 def test_many_alike_leaves_share_a_line_and_the_others_keep_theirs():
-    names = ["root", *(f"x{i}" for i in range(FOLD_FROM)), "y"]
+    names = ["root", *(f"x{i}" for i in range(COLLAPSE_FROM)), "y"]
     edges = [("root", name) for name in names[1:]]
     assert drawn(names, edges, folded="xy") == ["root", f"├─ {'+'.join(names[1:-1])}", "└─ y"]
 
 
 def test_a_step_that_others_follow_is_never_folded():
-    names = ["root", *(f"x{i}" for i in range(FOLD_FROM)), "y"]
+    names = ["root", *(f"x{i}" for i in range(COLLAPSE_FROM)), "y"]
     edges = [("root", name) for name in names[1:-1]] + [("x0", "y")]
     assert len(drawn(names, edges, folded="x")) == len(names)
 

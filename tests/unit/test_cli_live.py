@@ -78,7 +78,7 @@ def test_a_run_that_is_cancelled_is_told_with_the_reason():
 
 
 def test_many_alike_changes_are_told_on_one_line():
-    parts = [step_view(f"part-{number}", step="part") for number in range(1000)]
+    parts = [step_view(f"part-{number}", task="part") for number in range(1000)]
     assert told(None, run_view([*parts, step_view("odd")])) == [
         "● order_processing running",
         "✓ part × 1,000 completed",

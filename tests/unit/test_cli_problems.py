@@ -51,7 +51,7 @@ def test_a_step_of_a_run_that_does_not_go_on_is_not_said_to_be_tried_again():
 
 
 def test_many_steps_that_failed_alike_are_told_once():
-    parts = [step_view(f"part-{n}", status="failed", step="part", error=BUSY) for n in range(300)]
+    parts = [step_view(f"part-{n}", status="failed", task="part", error=BUSY) for n in range(300)]
     odd = step_view("odd", status="failed", error=BUSY)
     assert lines(run_errors(run_view([*parts, odd], "failed"), traceback=False)) == [
         "✗ part × 300 failed on attempt 1: Busy: later",
@@ -81,13 +81,13 @@ def test_each_step_that_has_not_run_is_told_with_its_reason_and_those_that_run_a
 
 
 def test_many_steps_of_one_reason_share_a_line_unless_all_are_asked_for():
-    parts = [step_view(f"part-{n}", status="pending", step="part") for n in range(2000)]
+    parts = [step_view(f"part-{n}", status="pending", task="part") for n in range(2000)]
     others = [step_view(name, status="pending") for name in ("x", "y")]
     view = run_view([*parts, *others])
     whole = [Reason(step=step.name, why="waits for split") for step in parts]
     both = reasons(x="waits for part-1", y="waits for part-1")
     assert lines(reasons_page(view, [*whole, *both])) == ["· part × 2,000: waits for split", "· x, y: waits for part-1"]
-    assert len(lines(reasons_page(view, [*whole, *both], fold=False))) == 2002
+    assert len(lines(reasons_page(view, [*whole, *both], collapse=False))) == 2002
 
 
 def test_more_reasons_than_a_person_reads_are_counted():

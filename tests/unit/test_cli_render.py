@@ -2,8 +2,8 @@ from datetime import timedelta
 
 from celeriac.workflows.cli.display.as_json import run_to_json
 from celeriac.workflows.cli.display.render import (
-    RUN_LOOKS,
-    STEP_LOOKS,
+    RUN_STYLES,
+    STEP_STYLES,
     history_table,
     run_page,
     runs_table,
@@ -34,20 +34,20 @@ def test_a_run_is_drawn_with_states_attempts_times_and_workers():
 def test_a_fan_out_of_2000_fits_a_screen_and_tells_what_it_leaves_out():
     parts = [f"part-{number}" for number in range(2000)]
     statuses = ["completed"] * 1500 + ["running"] * 30 + ["ready"] * 170 + ["pending"] * 300
-    steps = [step_view(name, ["split"], status, step="part") for name, status in zip(parts, statuses, strict=True)]
+    steps = [step_view(name, ["split"], status, task="part") for name, status in zip(parts, statuses, strict=True)]
     view = run_view([step_view("split"), *steps, step_view("join", parts, "pending")])
     page = lines(run_page(view, now=NOW, width=80, height=20), width=80)
     assert len(page) == 2 + 1 + 20
     assert page[3].startswith("├─ ✓ part × 1,500")
     assert page[-1] == "… not shown: 1 completed, 14 running, 1 pending"
     assert "○ join ← part × 2,000" in "".join(lines(run_page(view, now=NOW, width=80, height=100), width=80))
-    whole = lines(run_page(view, now=NOW, width=80, fold=False), width=80)
+    whole = lines(run_page(view, now=NOW, width=80, collapse=False), width=80)
     assert len(whole) == 2 + 1 + 2002
 
 
 def test_every_state_has_a_look_and_is_counted():
-    assert set(RUN_LOOKS) == set(RunStatus)
-    assert set(STEP_LOOKS) == set(StepStatus)
+    assert set(RUN_STYLES) == set(RunStatus)
+    assert set(STEP_STYLES) == set(StepStatus)
     for status in StepStatus:
         assert tally([step_view("a", status=status)]) == f"1 {status}"
 
@@ -65,7 +65,7 @@ def test_a_step_that_is_tried_again_shows_how_long_it_waits_still():
 def test_many_steps_that_are_tried_again_share_a_line_that_tells_the_first():
     why = ErrorView(type="Busy", message="later")
     parts = [
-        step_view(f"part-{n}", status="retrying", step="part", error=why, due_at=NOW + timedelta(seconds=n + 1))
+        step_view(f"part-{n}", status="retrying", task="part", error=why, due_at=NOW + timedelta(seconds=n + 1))
         for n in range(6)
     ]
     assert lines(run_page(run_view(parts), now=NOW, width=100))[-1].startswith(

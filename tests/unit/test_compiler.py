@@ -91,9 +91,9 @@ def test_a_line_of_1000_is_cut_and_each_piece_goes_on_where_the_last_one_ended()
     pieces = 0
     while len(done) < 1_000:
         [canvas] = compile(graph, frozenset(done))
-        [stretch] = canvas.stretches
-        assert list(stretch) == list(range(len(done), len(done) + len(stretch)))
-        done.update(stretch)
+        [segment] = canvas.segments
+        assert list(segment) == list(range(len(done), len(done) + len(segment)))
+        done.update(segment)
         pieces += 1
     assert pieces == pytest.approx(1_000 / 20, rel=0.5)
 
@@ -101,7 +101,7 @@ def test_a_line_of_1000_is_cut_and_each_piece_goes_on_where_the_last_one_ended()
 def test_a_fan_out_of_2000_is_one_chord_of_short_stretches():
     graph = fan_of(2_000, join=True)
     [canvas] = compile(graph, frozenset({0}))
-    assert [len(stretch) for stretch in canvas.stretches] == [1] * 2_000
+    assert [len(segment) for segment in canvas.segments] == [1] * 2_000
     assert canvas.body == (graph.position["join"],)
 
 
@@ -110,13 +110,13 @@ def test_a_longer_body_or_branch_of_a_chord_is_cut_to_half_the_budget():
     parents |= {"join": ["a99", "b99"]} | {f"j{i}": [f"j{i - 1}" if i else "join"] for i in range(100)}
     [canvas] = compile(graph_of(parents), NOTHING)
     assert canvas.body == ()  # the branches are cut, so what ends them is not the join
-    assert all(len(stretch) <= 10 for stretch in canvas.stretches)
+    assert all(len(segment) <= 10 for segment in canvas.segments)
 
 
 def test_a_step_whose_name_takes_the_whole_budget_is_published_alone():
     graph = graph_of({"x" * MESSAGE_BUDGET: (), "next": ["x" * MESSAGE_BUDGET]})
     [canvas] = compile(graph, NOTHING)
-    assert canvas.stretches == ((0,),)
+    assert canvas.segments == ((0,),)
 
 
 @given(graphs_under_way())
@@ -124,8 +124,8 @@ def test_every_ready_step_heads_exactly_one_stretch_and_no_step_is_in_two_places
     graph, completed = under_way
     ready = [i for i, parents in enumerate(graph.parents) if i not in completed and completed >= set(parents)]
     canvases = compile(graph, completed)
-    heads = [stretch[0] for canvas in canvases for stretch in canvas.stretches]
-    placed = [step for canvas in canvases for part in (*canvas.stretches, canvas.body) for step in part]
+    heads = [segment[0] for canvas in canvases for segment in canvas.segments]
+    placed = [step for canvas in canvases for part in (*canvas.segments, canvas.body) for step in part]
     assert sorted(heads) == ready
     assert len(placed) == len(set(placed))
     assert completed.isdisjoint(placed)
@@ -136,14 +136,14 @@ def test_a_canvas_orders_no_step_before_a_parent_that_is_still_open(under_way):
     graph, completed = under_way
     for canvas in compile(graph, completed):
         header: set[int] = set()
-        for stretch in canvas.stretches:
-            _assert_in_order(graph, stretch, set(completed))
-            header |= set(stretch)
+        for segment in canvas.segments:
+            _assert_in_order(graph, segment, set(completed))
+            header |= set(segment)
         _assert_in_order(graph, canvas.body, completed | header)
         if canvas.body:
             # Each part of the header is waited for: its end is a parent of the body.
-            assert {stretch[-1] for stretch in canvas.stretches} <= set(graph.parents[canvas.body[0]])
-            assert len(canvas.stretches) > 1
+            assert {segment[-1] for segment in canvas.segments} <= set(graph.parents[canvas.body[0]])
+            assert len(canvas.segments) > 1
 
 
 def _assert_in_order(graph: Graph, steps, done: set[int]) -> None:
@@ -158,20 +158,20 @@ def test_lost_steps_that_are_published_alone_keep_all_of_this(under_way, data):
     ready = [i for i, parents in enumerate(graph.parents) if i not in completed and completed >= set(parents)]
     lost = data.draw(st.sets(st.sampled_from(ready))) if ready else set()
     canvases = compile(graph, completed, lost)
-    assert sorted(stretch[0] for canvas in canvases for stretch in canvas.stretches) == sorted(lost)
+    assert sorted(segment[0] for canvas in canvases for segment in canvas.segments) == sorted(lost)
     for canvas in canvases:
-        for stretch in canvas.stretches:
-            _assert_in_order(graph, stretch, set(completed))
-        _assert_in_order(graph, canvas.body, completed.union(*map(set, canvas.stretches)))
+        for segment in canvas.segments:
+            _assert_in_order(graph, segment, set(completed))
+        _assert_in_order(graph, canvas.body, completed.union(*map(set, canvas.segments)))
 
 
 @given(graphs_under_way())
 def test_what_one_message_carries_stays_within_the_budget(under_way):
     graph, completed = under_way
     for canvas in compile(graph, completed):
-        for stretch in canvas.stretches:
-            carried = (*stretch, *canvas.body)
-            if len(stretch) > 1 or len(canvas.body) > 1:
+        for segment in canvas.segments:
+            carried = (*segment, *canvas.body)
+            if len(segment) > 1 or len(canvas.body) > 1:
                 assert sum(_size(graph, step) for step in carried) <= MESSAGE_BUDGET
 
 
@@ -213,4 +213,4 @@ def test_a_long_line_and_a_wide_fan_out_run_to_their_ends():
 
 def test_a_canvas_describes_itself_as_people_write_them():
     graph = graph_of({"a": (), "b": (), "c": ()})
-    assert Canvas(stretches=((0, 1), (2,))).describe(graph) == "group([chain(a → b), c])"
+    assert Canvas(segments=((0, 1), (2,))).describe(graph) == "group([chain(a → b), c])"

@@ -83,10 +83,10 @@ def test_body_becomes_a_graph():
         workflow="order",
         version="7",
         nodes=(
-            Node(name="validate", step="validate", arguments={"order": InputPart(parameter="order")}),
+            Node(name="validate", task="validate", arguments={"order": InputPart(parameter="order")}),
             Node(
                 name="charge",
-                step="charge",
+                task="charge",
                 arguments={"order": InputPart(parameter="order"), "note": Constant(value="hi")},
                 after=("validate",),
                 queue="fast",
@@ -95,7 +95,7 @@ def test_body_becomes_a_graph():
             ),
             Node(
                 name="ship",
-                step="ship",
+                task="ship",
                 arguments={
                     "order": ResultPart(node="validate"),
                     "amount": ResultPart(node="charge", path=("amount",)),
@@ -106,7 +106,7 @@ def test_body_becomes_a_graph():
             ),
             Node(
                 name="collect",
-                step="collect",
+                task="collect",
                 arguments={
                     "parts": ListOf(items=(ResultPart(node="validate"), InputPart(parameter="express"))),
                     "by_name": DictOf(
@@ -117,7 +117,7 @@ def test_body_becomes_a_graph():
                     ),
                 },
             ),
-            Node(name="validate-2", step="validate", arguments={"order": InputPart(parameter="order")}),
+            Node(name="validate-2", task="validate", arguments={"order": InputPart(parameter="order")}),
         ),
         returns=ResultPart(node="ship"),
     )

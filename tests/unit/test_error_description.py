@@ -37,7 +37,7 @@ def refuse_at_once() -> None:
 
 
 def test_the_traceback_begins_at_the_steps_code_and_not_at_the_engines():
-    node = Node(name="refuse", step="refuse_at_once")
+    node = Node(name="refuse", task="refuse_at_once")
     values = RunValues(graph=Graph(workflow="w", version="1", nodes=(node,)), run_input="{}")
     error = raised(lambda: invoke(refuse_at_once, node, StepContext.detached("refuse"), values, EventLoop()))
     error.__traceback__ = error.__traceback__.tb_next.tb_next  # without the test's own frames, as in a worker

@@ -22,7 +22,7 @@ EXAMPLES = [
     errors.RunFailed(
         run_id="4711", workflow="invoice", status=RunStatus.FAILED, step="sign", type="ValueError", reason="no {key}"
     ),
-    errors.RunEnded(run_id="4711", status=RunStatus.COMPLETED, action="paused"),
+    errors.InvalidRunState(run_id="4711", status=RunStatus.COMPLETED, action="paused"),
     errors.ResultTimeout(run_id="4711", status=RunStatus.RUNNING, seconds=1.5),
     errors.ArgumentInvalid(step="sign", parameter="page", reason="the input has no 'page'"),
     errors.ResultInvalid(step="sign", reason="NaN has no JSON"),

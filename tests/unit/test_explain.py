@@ -13,8 +13,8 @@ DUE = START + timedelta(seconds=70)
 
 
 def worker(name: str = "celery@a", queues=("celery",), steps=("pay", "ship")) -> LiveWorker:
-    serves = WorkerScope(queues=frozenset(queues), steps=frozenset(steps))
-    return LiveWorker(name=name, processes=2, expires_at=NOW + timedelta(seconds=6), serves=serves)
+    scope = WorkerScope(queues=frozenset(queues), tasks=frozenset(steps))
+    return LiveWorker(name=name, processes=2, expires_at=NOW + timedelta(seconds=6), scope=scope)
 
 
 SERVING = worker()
@@ -103,7 +103,7 @@ def test_a_worker_with_the_code_on_another_queue_does_not_count():
 
 
 def test_the_code_is_looked_for_by_the_steps_name_and_not_by_that_of_its_use():
-    run = run_view([step_view("pay-2", step="pay", status="ready")])
+    run = run_view([step_view("pay-2", task="pay", status="ready")])
     assert reasons(run, worker())["pay-2"].startswith("is dispatched to queue 'celery'")
 
 
@@ -123,8 +123,12 @@ def anybody() -> LiveWorker:
 
 def test_a_step_that_was_blocked_names_what_it_needed():
     steps = [
-        *(step_view("a", status="failed"), step_view("b", ["a"], "blocked"), step_view("c", ["b"], "blocked")),
-        *(step_view("d"), step_view("e", ["d", "a"], "blocked")),
+        *(
+            step_view("a", status="failed"),
+            step_view("b", ["a"], "upstream_failed"),
+            step_view("c", ["b"], "upstream_failed"),
+        ),
+        *(step_view("d"), step_view("e", ["d", "a"], "upstream_failed")),
     ]
     assert reasons(run_view(steps), anybody()) == {
         "b": "will not run: it needs a, which failed",

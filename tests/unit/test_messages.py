@@ -64,7 +64,7 @@ def native(wire: Wire, graph: Graph, name: str) -> Signature:
     """The step as a signature that a user of Celery would write."""
     position = graph.position[name]
     return wire.app.signature(
-        graph.nodes[position].step,
+        graph.nodes[position].task,
         kwargs=arguments_of(graph, RUN, position),
         immutable=True,
         options={"task_id": f"{RUN}.{name}", "root_id": str(RUN)},
@@ -156,7 +156,7 @@ def test_a_message_names_the_run_the_step_and_the_graph_and_nothing_else(wire):
     graph = graph_of(IRREGULAR)
     [message] = publish(wire, graph)
     assert message["args"] == []
-    assert message["kwargs"] == {"run": str(RUN), "step": "prepare", "graph": graph.hash}
+    assert message["kwargs"] == {"run": str(RUN), "step": "prepare", "graph_hash": graph.hash}
     assert message["headers"]["id"] == f"{RUN}.prepare"
     assert message["headers"]["task"] == "do_prepare"
     assert message["headers"]["root_id"] == str(RUN)
@@ -203,7 +203,7 @@ def test_no_message_of_a_wide_fan_out_of_lines_with_a_long_body_is_larger_than_1
         for canvas in compile(graph, frozenset(done)):
             for message in messages_of(graph, RUN, canvas, wire.app):
                 assert size_on_the_wire(wire, message) < LARGEST
-            done.update(*canvas.stretches, canvas.body)
+            done.update(*canvas.segments, canvas.body)
 
 
 def test_each_message_of_a_fan_out_of_2000_is_as_small_as_that_of_one_of_2(wire):

@@ -20,7 +20,7 @@ from celeriac.workflows.engine.graph import (
     Node,
 )
 from celeriac.workflows.engine.outcomes import error_info
-from celeriac.workflows.engine.resolving import Observed, RunValues
+from celeriac.workflows.engine.resolving import RecordedStep, RunValues
 from celeriac.workflows.engine.states import StepStatus
 from celeriac.workflows.engine.templates import OutcomePart
 
@@ -161,17 +161,17 @@ def test_an_error_is_told_apart_from_what_may_be_shown_of_it():
 
 
 HANDLED = Graph(
-    workflow="tested", version="1", nodes=(Node(name="a", step="a"), Node(name="a.on_error", step="h", handles="a"))
+    workflow="tested", version="1", nodes=(Node(name="a", task="a"), Node(name="a.on_error", task="h", handles="a"))
 )
-FAILED = Observed(status=StepStatus.FAILED, data='{"type": "ValueError", "message": "no"}')
+FAILED = RecordedStep(status=StepStatus.FAILED, data='{"type": "ValueError", "message": "no"}')
 
 
 @pytest.mark.parametrize(
     ("handler", "result", "status"),
     [
-        (Observed(status=StepStatus.COMPLETED, data="7"), "7", "completed"),
-        (Observed(status=StepStatus.FAILED, data='{"type": "E", "message": "m"}'), "null", "failed"),
-        (Observed(status=StepStatus.READY, data=None), "null", "failed"),
+        (RecordedStep(status=StepStatus.COMPLETED, data="7"), "7", "completed"),
+        (RecordedStep(status=StepStatus.FAILED, data='{"type": "E", "message": "m"}'), "null", "failed"),
+        (RecordedStep(status=StepStatus.READY, data=None), "null", "failed"),
     ],
 )
 def test_what_an_error_handler_returned_stands_for_the_result(handler, result, status):
@@ -182,7 +182,7 @@ def test_what_an_error_handler_returned_stands_for_the_result(handler, result, s
 
 
 def test_what_was_skipped_has_neither_a_value_nor_an_error():
-    skipped = Observed(status=StepStatus.SKIPPED, data=None)
+    skipped = RecordedStep(status=StepStatus.SKIPPED, data=None)
     values = RunValues(graph=HANDLED, run_input="{}", observed={0: skipped})
     assert values.outcome("a") == {"status": "skipped", "value": None, "error": None}
     assert values.result("a") == "null"

@@ -24,7 +24,7 @@ def node(retry: Retry | None = None, max_attempts: int | None = None) -> Node:
     """A node as definitions make it: a policy of its own brings its limit."""
     if retry is not None and max_attempts is None:
         max_attempts = retry.max_attempts
-    return Node(name="pay", step="pay", max_attempts=max_attempts, retry=None if retry is None else retry.to_json())
+    return Node(name="pay", task="pay", max_attempts=max_attempts, retry=None if retry is None else retry.to_json())
 
 
 def wait(of: Node, attempt: int = 1, lost: int = 0, error: BaseException = FAILED) -> float | None:

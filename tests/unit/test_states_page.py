@@ -20,7 +20,7 @@ from celeriac.workflows.engine.graph import (
     Needs,
     Node,
 )
-from celeriac.workflows.engine.progress import fresh
+from celeriac.workflows.engine.progress import initial_steps
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from tests.support.graphs import graph_of
 from tests.support.processes import ROOT
@@ -31,12 +31,12 @@ SAGA = Graph(
     workflow="tested",
     version="1",
     nodes=(
-        Node(name="a", step="a"),
-        Node(name="b", step="b", after=("a",)),
-        Node(name="a.compensate", step="undo", compensates="a"),
-        Node(name="b.compensate", step="undo", compensates="b"),
-        Node(name="on_complete", step="praise", hook="on_complete"),
-        Node(name="on_failure", step="alert", hook="on_failure"),
+        Node(name="a", task="a"),
+        Node(name="b", task="b", after=("a",)),
+        Node(name="a.compensate", task="undo", compensates="a"),
+        Node(name="b.compensate", task="undo", compensates="b"),
+        Node(name="on_complete", task="praise", hook="on_complete"),
+        Node(name="on_failure", task="alert", hook="on_failure"),
     ),
     saga=True,
 )
@@ -44,29 +44,29 @@ HOOKED = Graph(
     workflow="tested",
     version="1",
     nodes=(
-        Node(name="a", step="a"),
-        Node(name="b", step="b", after=("a",)),
-        Node(name="b.on_error", step="mend", handles="b"),
-        Node(name="on_complete", step="praise", hook="on_complete"),
-        Node(name="on_failure", step="alert", hook="on_failure"),
+        Node(name="a", task="a"),
+        Node(name="b", task="b", after=("a",)),
+        Node(name="b.on_error", task="mend", handles="b"),
+        Node(name="on_complete", task="praise", hook="on_complete"),
+        Node(name="on_failure", task="alert", hook="on_failure"),
     ),
 )
 RULES = Graph(
     workflow="tested",
     version="1",
     nodes=(
-        Node(name="a", step="a"),
-        Node(name="b", step="b", after=("a",)),
-        Node(name="c", step="c", after=("b",), needs=Needs.ALL_DONE),
+        Node(name="a", task="a"),
+        Node(name="b", task="b", after=("a",)),
+        Node(name="c", task="c", after=("b",), needs=Needs.ALL_DONE),
     ),
     failure_policy=FailurePolicy.CONTINUE,
 )
 LATER = [kind for kind in EventType if kind is not EventType.RUN_STARTED]  # which comes first, and only once
 OF_STEPS = [kind for kind in LATER if kind.startswith("Step")]
 OF_RUNS = [kind for kind in LATER if kind not in OF_STEPS]
-BLOCKED, SKIPPED = StepStatus.BLOCKED, StepStatus.SKIPPED
+UPSTREAM_FAILED, SKIPPED = StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED
 CALLED = [status for status in StepStatus if status is not StepStatus.DORMANT]
-UNDOING = [status for status in StepStatus if status not in (BLOCKED, SKIPPED)]
+UNDOING = [status for status in StepStatus if status not in (UPSTREAM_FAILED, SKIPPED)]
 HOOKS = [status for status in UNDOING if status is not StepStatus.PENDING]
 FIRST = [status for status in HOOKS if status is not StepStatus.DORMANT]
 Arrow = tuple[str, str, str]  # from, event, to
@@ -98,7 +98,7 @@ def event(kind: EventType, position: int, attempt: int, data: dict[str, object])
 
 def run_of(graph: Graph, position: int, status: RunStatus, step: StepState, **fields: Any) -> RunState:
     """A run in which one step is in some state, and the others are in one that goes with it."""
-    steps = [StepState(remaining=other.remaining, status=other.status) for other in fresh(graph)]
+    steps = [StepState(remaining=other.remaining, status=other.status) for other in initial_steps(graph)]
     steps[position] = step
     pending, done = step.status is StepStatus.PENDING, StepStatus.COMPLETED
     if graph is CHAIN or (graph is SAGA and position == 0):
@@ -108,11 +108,15 @@ def run_of(graph: Graph, position: int, status: RunStatus, step: StepState, **fi
         if position == 3 and step.status is not StepStatus.DORMANT:
             steps[2] = StepState(remaining=1)
     elif graph is RULES:
-        steps[0].status = {StepStatus.PENDING: StepStatus.RUNNING, BLOCKED: StepStatus.FAILED}.get(step.status, done)
+        steps[0].status = {StepStatus.PENDING: StepStatus.RUNNING, UPSTREAM_FAILED: StepStatus.FAILED}.get(
+            step.status, done
+        )
         steps[2].status = StepStatus.READY if step.status.is_terminal else StepStatus.PENDING
     elif position == 2:  # the error handler
         steps[0].status = StepStatus.FAILED if step.status is SKIPPED else done
-        steps[1].status = StepStatus.RUNNING if pending else BLOCKED if step.status is SKIPPED else StepStatus.FAILED
+        steps[1].status = (
+            StepStatus.RUNNING if pending else UPSTREAM_FAILED if step.status is SKIPPED else StepStatus.FAILED
+        )
     else:
         steps[0].status, steps[1].status, steps[2].status = done, StepStatus.FAILED, StepStatus.FAILED
     return RunState(status=status, steps=steps, **{"remaining": 0, **fields})
@@ -122,7 +126,7 @@ CASES = [
     (CHAIN, 0, FIRST),
     (SAGA, 0, FIRST),
     (SAGA, 3, UNDOING),
-    (HOOKED, 2, [status for status in CALLED if status is not BLOCKED]),
+    (HOOKED, 2, [status for status in CALLED if status is not UPSTREAM_FAILED]),
     (HOOKED, 4, HOOKS),
     (RULES, 1, [status for status in CALLED if status is not SKIPPED]),
 ]
@@ -138,7 +142,14 @@ def situations() -> Iterator[tuple[Graph, RunState, Event]]:
             run = run_of(graph, position, status, step, remaining=left, compensations=left)
             yield graph, run, event(kind, position, made, {"steps": named})
         for status, step_status, kind, made, attempt, lost, data, verdict in itertools.product(
-            RunStatus, step_statuses, OF_STEPS, (0, 1), (0, 1), (0, 1), ({}, {"retry_at": "noon"}), (BLOCKED, SKIPPED)
+            RunStatus,
+            step_statuses,
+            OF_STEPS,
+            (0, 1),
+            (0, 1),
+            (0, 1),
+            ({}, {"retry_at": "noon"}),
+            (UPSTREAM_FAILED, SKIPPED),
         ):
             step = StepState(remaining=0, status=step_status, attempt=made, lost=lost)
             decided = {position: verdict} if step_status is StepStatus.PENDING and graph.parents[position] else {}

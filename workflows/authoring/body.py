@@ -9,14 +9,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from celeriac.workflows.authoring import location
-from celeriac.workflows.authoring.handlers import NotFillable, fill
+from celeriac.workflows.authoring.handlers import UnboundParameter, bind_by_name
 from celeriac.workflows.authoring.names import numbered
 from celeriac.workflows.authoring.signatures import BindingFailed
 from celeriac.workflows.authoring.symbols import (
-    Part,
     Symbol,
+    SymbolSource,
     is_symbol,
-    part_of,
+    source_of,
 )
 from celeriac.workflows.authoring.templating import symbols_in, template_of
 from celeriac.workflows.authoring.values import Codec, ValueInvalid
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from celeriac.workflows.authoring.steps import Step
 
 _ATTACHED = ("needs", "on_error", "compensate")
-_current: ContextVar[Reading | None] = ContextVar("celeriac_reading", default=None)
+_current: ContextVar[GraphBuilder | None] = ContextVar("celeriac_reading", default=None)
 
 
-class Reading:
+class GraphBuilder:
     """One reading of one workflow's body. Its nodes are in the order of the calls."""
 
     def __init__(self, workflow: str, retry: Retry | None = None) -> None:
@@ -55,12 +55,12 @@ class Reading:
         self._numbered: Counter[str] = Counter()  # names given automatically, by step
 
     @classmethod
-    def current(cls) -> Reading | None:
+    def current(cls) -> GraphBuilder | None:
         """Return the reading that goes on, if one does."""
         return _current.get()
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def building(self) -> Iterator[None]:
         """Make this the current reading, until the block ends."""
         token = _current.set(self)
         try:
@@ -154,8 +154,8 @@ class Reading:
                 f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
             )  # fmt: skip
         try:
-            filled = fill(step, arguments, result=result, takes_rest=takes_rest, error=error)
-        except NotFillable as problem:
+            filled = bind_by_name(step, arguments, result=result, takes_rest=takes_rest, error=error)
+        except UnboundParameter as problem:
             raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
         self.nodes.append(self._node(self._name(name, None), step, step.use, filled, **role))
 
@@ -164,7 +164,7 @@ class Reading:
     ) -> Node:
         return Node(
             name=name,
-            step=step.name,
+            task=step.name,
             arguments=arguments,
             queue=options.queue,
             priority=options.priority,
@@ -245,9 +245,9 @@ class Reading:
             names[part.template.node] = None
         return list(names)
 
-    def _own(self, symbol: Symbol) -> Part:
-        part = part_of(symbol)
-        if part.reading is not self:
+    def _own(self, symbol: Symbol) -> SymbolSource:
+        part = source_of(symbol)
+        if part.builder is not self:
             again = "from an earlier reading of the same body" if part.workflow == self.workflow else "not of this one"
             raise self._error(
                 f"cannot use {part.label} of workflow {part.workflow!r}", f"it is {again}; make it a parameter instead"
@@ -256,7 +256,9 @@ class Reading:
 
     def _symbol(self, template: InputPart | ResultPart, annotation: Any, expression: str) -> Symbol:
         return Symbol(
-            Part(workflow=self.workflow, reading=self, template=template, annotation=annotation, expression=expression)
+            SymbolSource(
+                workflow=self.workflow, builder=self, template=template, annotation=annotation, expression=expression
+            )
         )
 
     def _error(self, problem: str, reason: str) -> DefinitionError:

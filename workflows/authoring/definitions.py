@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar
 from pydantic import ValidationError
 
 from celeriac.workflows.authoring import location
-from celeriac.workflows.authoring.body import Reading
+from celeriac.workflows.authoring.body import GraphBuilder
 from celeriac.workflows.authoring.checks import check_function
 from celeriac.workflows.authoring.names import check_name, check_version
 from celeriac.workflows.authoring.options import refuse_unknown
@@ -23,7 +23,7 @@ from celeriac.workflows.authoring.signatures import (
     read_signature,
 )
 from celeriac.workflows.authoring.steps import Step, as_step
-from celeriac.workflows.authoring.symbols import is_symbol, part_of
+from celeriac.workflows.authoring.symbols import is_symbol, source_of
 from celeriac.workflows.authoring.values import Codec, ValueInvalid
 from celeriac.workflows.engine.graph import FailurePolicy, Graph
 from celeriac.workflows.engine.retry import Retry, as_seconds
@@ -69,22 +69,22 @@ class Workflow(Generic[P, R]):
         self.version = check_version(self.name, version, where)
         self.signature = read_signature(function, f"workflow {self.name!r}")
         _check_signature(self.name, self.signature, where)
-        reading = Reading(self.name, _checked_retry(self.name, retry, where))
-        with reading.going_on():
-            returned = _read(function, self.name, self.signature, reading)
-            returns, self._result = _result(self.name, self.signature, reading, returned, where)
+        builder = GraphBuilder(self.name, _checked_retry(self.name, retry, where))
+        with builder.building():
+            returned = _read(function, self.name, self.signature, builder)
+            returns, self._result = _result(self.name, self.signature, builder, returned, where)
             if saga:
-                reading.attach_compensations()
+                builder.attach_compensations()
             for hook, function_of_hook in hooks.items():
-                if function_of_hook is not None and reading.nodes:
-                    reading.attach_hook(as_step(function_of_hook), hook, self.signature.parameters, returns)
-        if not reading.nodes:
+                if function_of_hook is not None and builder.nodes:
+                    builder.attach_hook(as_step(function_of_hook), hook, self.signature.parameters, returns)
+        if not builder.nodes:
             raise DefinitionError(detail=f"Workflow {self.name!r} has no steps ({where}). Call a step in its body.")
-        self.steps: Mapping[str, Step[..., Any]] = dict(reading.steps)
+        self.steps: Mapping[str, Step[..., Any]] = dict(builder.steps)
         self.graph = Graph(
             workflow=self.name,
             version=self.version,
-            nodes=tuple(reading.nodes),
+            nodes=tuple(builder.nodes),
             returns=returns,
             timeout=_checked_timeout(self.name, timeout, where),
             failure_policy=_checked_policy(self.name, failure_policy, where),
@@ -100,10 +100,10 @@ class Workflow(Generic[P, R]):
         Raises:
             DefinitionError: always; it tells how to start a run.
         """
-        reading = Reading.current()
-        if reading is not None:
+        builder = GraphBuilder.current()
+        if builder is not None:
             raise DefinitionError(
-                detail=f"Workflow {reading.workflow!r} cannot call workflow {self.name!r} ({location.of_caller()}): "
+                detail=f"Workflow {builder.workflow!r} cannot call workflow {self.name!r} ({location.of_caller()}): "
                 f"only steps can be called. Call its steps, or put what both need into a plain function that does."
             )
         raise DefinitionError(
@@ -308,8 +308,8 @@ def _check_signature(name: str, signature: Signature, where: str) -> None:
             ) from None
 
 
-def _read(function: Callable[..., Any], name: str, signature: Signature, reading: Reading) -> Any:
-    symbols = {p.name: reading.parameter(p.name, p.codec.annotation) for p in signature.parameters.values()}
+def _read(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder) -> Any:
+    symbols = {p.name: builder.parameter(p.name, p.codec.annotation) for p in signature.parameters.values()}
     try:
         return function(**symbols)
     except ValidationError as error:
@@ -322,15 +322,15 @@ def _read(function: Callable[..., Any], name: str, signature: Signature, reading
 
 
 def _result(
-    name: str, signature: Signature, reading: Reading, returned: Any, where: str
+    name: str, signature: Signature, builder: GraphBuilder, returned: Any, where: str
 ) -> tuple[Template | None, Codec]:
     codec = signature.result
     if not signature.annotated_result and is_symbol(returned):
-        codec = Codec(part_of(returned).annotation)
+        codec = Codec(source_of(returned).annotation)
     if codec.annotation in (None, type(None)) and returned is not None:
         raise DefinitionError(
             detail=f"Workflow {name!r} returns something, but is annotated to return None ({where}). "
             f"Annotate what it returns, or return nothing."
         )
-    template = reading.template_of(returned, codec, "what it returns")
+    template = builder.template_of(returned, codec, "what it returns")
     return (None if returned is None else template), codec

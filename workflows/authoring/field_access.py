@@ -26,19 +26,19 @@ from celeriac.workflows.text import describe, did_you_mean
 _SCALARS = (str, bytes, int, float, complex, Decimal, date, time, timedelta, UUID, Enum, PurePath)
 
 
-class NotData(TypeError):
+class NoSuchField(TypeError):
     """A value has no such field or item that travels with it. The message says why, and what to do if that is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Piece:
+class FieldRef:
     """A part of a value."""
 
     path: Path  # from the whole's JSON to the part's
     annotation: Any
 
 
-def attribute(annotation: Any, name: str) -> Piece:
+def attribute(annotation: Any, name: str) -> FieldRef:
     """Return where ``value.name`` is in the JSON of a value.
 
     Raises:
@@ -47,7 +47,7 @@ def attribute(annotation: Any, name: str) -> Piece:
     return _of_some_member(annotation, lambda kind: _attribute(kind, name))
 
 
-def item(annotation: Any, key: object) -> Piece:
+def item(annotation: Any, key: object) -> FieldRef:
     """Return where ``value[key]`` is in the JSON of a value.
 
     Raises:
@@ -93,48 +93,48 @@ def inside(annotation: Any, key: str | int) -> Any:
     return Any
 
 
-def _of_some_member(annotation: Any, look: Callable[[Any], Piece]) -> Piece:
-    pieces: list[Piece] = []
-    refusal = NotData("it is always None")
+def _of_some_member(annotation: Any, look: Callable[[Any], FieldRef]) -> FieldRef:
+    pieces: list[FieldRef] = []
+    refusal = NoSuchField("it is always None")
     for kind in typehints.members(annotation):
         try:
             pieces.append(look(kind))
-        except NotData as error:
+        except NoSuchField as error:
             refusal = error
     if not pieces:
         raise refusal
     if len({piece.path for piece in pieces}) > 1:
-        raise NotData(f"{describe(annotation)} may have it in different places; take it apart inside a step")
+        raise NoSuchField(f"{describe(annotation)} may have it in different places; take it apart inside a step")
     found = [piece.annotation for piece in pieces]
-    return Piece(path=pieces[0].path, annotation=found[0] if len(found) == 1 else _union(found))
+    return FieldRef(path=pieces[0].path, annotation=found[0] if len(found) == 1 else _union(found))
 
 
 def _union(parts: list[Any]) -> Any:
     return Any if Any in parts else Union[tuple(parts)]  # noqa: UP007 - of a number of parts known only here
 
 
-def _attribute(kind: Any, name: str) -> Piece:
+def _attribute(kind: Any, name: str) -> FieldRef:
     cls = typehints.class_of(kind)
     if cls is None or typehints.writes_itself(cls):
-        return Piece(path=(name,), annotation=Any)
+        return FieldRef(path=(name,), annotation=Any)
     fields = typehints.fields_of(kind)
     if typehints.is_typed_dict(cls) or issubclass(cls, Mapping):
-        raise NotData(f"{describe(kind)} has items, not fields; write [{name!r}]")
+        raise NoSuchField(f"{describe(kind)} has items, not fields; write [{name!r}]")
     if fields is not None:
         if name not in fields and issubclass(cls, BaseModel) and cls.model_config.get("extra") == "allow":
-            return Piece(path=(name,), annotation=Any)
+            return FieldRef(path=(name,), annotation=Any)
         if name not in fields:
-            raise NotData(_missing_field(cls, name, list(fields)))
+            raise NoSuchField(_missing_field(cls, name, list(fields)))
         if issubclass(cls, RootModel):
-            return Piece(path=(), annotation=fields[name])
+            return FieldRef(path=(), annotation=fields[name])
         _refuse_other_bytes(cls, fields[name])
         key = list(fields).index(name) if issubclass(cls, tuple) else name
-        return Piece(path=(key,), annotation=fields[name])
+        return FieldRef(path=(key,), annotation=fields[name])
     if issubclass(cls, _SCALARS):
-        raise NotData(f"{describe(kind)} has no fields that travel with it; take it apart inside a step")
+        raise NoSuchField(f"{describe(kind)} has no fields that travel with it; take it apart inside a step")
     if issubclass(cls, Sequence | AbstractSet):
-        raise NotData(f"{describe(kind)} has items, not fields")
-    return Piece(path=(name,), annotation=Any)
+        raise NoSuchField(f"{describe(kind)} has items, not fields")
+    return FieldRef(path=(name,), annotation=Any)
 
 
 def _missing_field(cls: type, name: str, fields: list[str]) -> str:
@@ -145,48 +145,48 @@ def _missing_field(cls: type, name: str, fields: list[str]) -> str:
     return f"{describe(cls)} has no field {name!r}{did_you_mean(name, fields)}"
 
 
-def _item(kind: Any, key: object) -> Piece:
+def _item(kind: Any, key: object) -> FieldRef:
     if isinstance(key, slice):
-        raise NotData("a slice is not one item; take it inside a step")
+        raise NoSuchField("a slice is not one item; take it inside a step")
     cls = typehints.class_of(kind)
     fields = typehints.fields_of(kind)
     if cls is None or cls is object or typehints.writes_itself(cls):
         return _trusted(key)
     if typehints.is_typed_dict(cls) and fields is not None:
         if not isinstance(key, str) or key not in fields:
-            raise NotData(f"{describe(kind)} has no key {key!r}{did_you_mean(str(key), fields)}")
-        return Piece(path=(key,), annotation=fields[key])
+            raise NoSuchField(f"{describe(kind)} has no key {key!r}{did_you_mean(str(key), fields)}")
+        return FieldRef(path=(key,), annotation=fields[key])
     if issubclass(cls, RootModel) and fields is not None:
         return item(fields["root"], key)
     if issubclass(cls, tuple | Sequence) and not issubclass(cls, _SCALARS):
         return _item_of_sequence(kind, key)
     if issubclass(cls, Mapping):
         of_keys, of_values = get_args(kind) if len(get_args(kind)) == 2 else (Any, Any)
-        return Piece(path=(_written_key(of_keys, key),), annotation=of_values)
+        return FieldRef(path=(_written_key(of_keys, key),), annotation=of_values)
     if issubclass(cls, AbstractSet):
-        raise NotData(f"{describe(kind)} has no order, so no item {key!r}; take it inside a step")
+        raise NoSuchField(f"{describe(kind)} has no order, so no item {key!r}; take it inside a step")
     if fields is not None:
-        raise NotData(f"{describe(kind)} has fields, not items" + (f"; write .{key}" if key in fields else ""))
+        raise NoSuchField(f"{describe(kind)} has fields, not items" + (f"; write .{key}" if key in fields else ""))
     if issubclass(cls, _SCALARS):
-        raise NotData(f"{describe(kind)} has no items that travel with it; take it apart inside a step")
+        raise NoSuchField(f"{describe(kind)} has no items that travel with it; take it apart inside a step")
     return _trusted(key)
 
 
-def _trusted(key: object) -> Piece:
+def _trusted(key: object) -> FieldRef:
     if isinstance(key, str | int) and not isinstance(key, bool):
-        return Piece(path=(key,), annotation=Any)
-    raise NotData(f"the keys of JSON are texts and indexes, not {key!r}")
+        return FieldRef(path=(key,), annotation=Any)
+    raise NoSuchField(f"the keys of JSON are texts and indexes, not {key!r}")
 
 
-def _item_of_sequence(kind: Any, key: object) -> Piece:
+def _item_of_sequence(kind: Any, key: object) -> FieldRef:
     if not isinstance(key, int) or isinstance(key, bool):
-        raise NotData(f"{describe(kind)} is indexed by number, not by {key!r}")
+        raise NoSuchField(f"{describe(kind)} is indexed by number, not by {key!r}")
     parts = unpacked(kind)
     if parts is None:
-        return Piece(path=(key,), annotation=next(iter(get_args(kind)), Any))
+        return FieldRef(path=(key,), annotation=next(iter(get_args(kind)), Any))
     if not -len(parts) <= key < len(parts):
-        raise NotData(f"{describe(kind)} has {len(parts)} items, so none at {key}")
-    return Piece(path=(key,), annotation=parts[key])
+        raise NoSuchField(f"{describe(kind)} has {len(parts)} items, so none at {key}")
+    return FieldRef(path=(key,), annotation=parts[key])
 
 
 def _written_key(of_keys: Any, key: object) -> str:
@@ -194,7 +194,7 @@ def _written_key(of_keys: Any, key: object) -> str:
     try:
         written = TypeAdapter(dict[of_keys, Any]).dump_python({key: None}, mode="json", warnings="error")
     except (PydanticSerializationError, PydanticUserError, TypeError):
-        raise NotData(f"its keys are {describe(of_keys)}, so none is {key!r}") from None
+        raise NoSuchField(f"its keys are {describe(of_keys)}, so none is {key!r}") from None
     return str(next(iter(written)))
 
 
@@ -204,7 +204,7 @@ def _refuse_other_bytes(cls: type, annotation: Any) -> None:
     if own is None or own.get("ser_json_bytes") == "base64":
         return
     if typehints.mentions(annotation, bytes, bytearray, configured=False):
-        raise NotData(
+        raise NoSuchField(
             f"{describe(cls)} writes bytes as UTF-8 text, and they would be read as base64; pass the whole "
             f"{describe(cls)}, or configure it with ser_json_bytes='base64' and val_json_bytes='base64'"
         )

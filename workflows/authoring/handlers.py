@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 RESULT = "result"
 
 
-class NotFillable(TypeError):
+class UnboundParameter(TypeError):
     """A parameter cannot be filled. The message says which, and what there is to fill parameters with."""
 
 
-def fill(
+def bind_by_name(
     step: Step[..., object],
     arguments: Mapping[str, Template],
     *,
@@ -56,5 +56,7 @@ def fill(
     if left:
         there = [*offered, *(["one annotated ErrorInfo"] if error is not None else [])]
         known = ", ".join(there) or "none"
-        raise NotFillable(f"nothing fills its parameter {left[0]!r}. Parameters are filled by name; there are: {known}")
+        raise UnboundParameter(
+            f"nothing fills its parameter {left[0]!r}. Parameters are filled by name; there are: {known}"
+        )
     return filled

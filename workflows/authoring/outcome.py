@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 from celeriac.workflows.authoring import location
-from celeriac.workflows.authoring.symbols import Part, Symbol, is_symbol, part_of
+from celeriac.workflows.authoring.symbols import Symbol, SymbolSource, is_symbol, source_of
 from celeriac.workflows.engine.outcomes import Outcome
 from celeriac.workflows.engine.templates import OutcomePart, ResultPart
 from celeriac.workflows.errors import DefinitionError
@@ -29,15 +29,15 @@ def outcome(result: T) -> Outcome[T]:
             detail=f"outcome(…) cannot take {result!r} ({location.of_caller()}). It takes what a step returned, in the "
             "body of a workflow."
         )
-    part = part_of(result)
+    part = source_of(result)
     if not isinstance(part.template, ResultPart) or part.template.path:
         raise DefinitionError(
             detail=f"Workflow {part.workflow!r} cannot use outcome({part.expression}) ({location.of_caller()}): "
             f"{part.label} is not the whole result of a step. Pass what the step returned."
         )
-    whole = Part(
+    whole = SymbolSource(
         workflow=part.workflow,
-        reading=part.reading,
+        builder=part.builder,
         template=OutcomePart(node=part.template.node),
         annotation=Outcome[part.annotation],  # type: ignore[name-defined]
         expression=f"outcome({part.expression})",

@@ -22,13 +22,13 @@ from typing import (
 )
 
 from celeriac.workflows.authoring import location
-from celeriac.workflows.authoring.body import Reading
+from celeriac.workflows.authoring.body import GraphBuilder
 from celeriac.workflows.authoring.checks import check_function
 from celeriac.workflows.authoring.context import StepContext
 from celeriac.workflows.authoring.names import check_name
 from celeriac.workflows.authoring.options import NodeOptions, StepOptions, refuse_unknown
 from celeriac.workflows.authoring.signatures import read_signature
-from celeriac.workflows.authoring.symbols import is_symbol, part_of
+from celeriac.workflows.authoring.symbols import is_symbol, source_of
 from celeriac.workflows.authoring.values import ValueInvalid
 from celeriac.workflows.engine.retry import Retry
 from celeriac.workflows.errors import ArgumentInvalid, DefinitionError, ResultInvalid
@@ -294,11 +294,11 @@ def _given(options: StepOptions) -> dict[str, Any]:
 
 
 def _use(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], chosen: NodeOptions) -> Any:
-    reading = Reading.current()
-    if reading is not None:
-        return reading.call(step, args, kwargs, chosen)
+    builder = GraphBuilder.current()
+    if builder is not None:
+        return builder.call(step, args, kwargs, chosen)
     for symbol in filter(is_symbol, (*args, *kwargs.values(), *chosen.after)):  # not inside: data may be large
-        part = part_of(symbol)
+        part = source_of(symbol)
         raise DefinitionError(
             detail=f"Step {step.name!r} cannot be called with {part.label} of workflow {part.workflow!r} "
             f"({location.of_caller()}): the workflow's body has been read. Call the step inside the body."

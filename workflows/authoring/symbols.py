@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeGuard
 
 from celeriac.workflows.authoring import field_access, location
-from celeriac.workflows.authoring.field_access import NotData, Piece
+from celeriac.workflows.authoring.field_access import FieldRef, NoSuchField
 from celeriac.workflows.engine.templates import InputPart, OutcomePart, ResultPart
 from celeriac.workflows.errors import DefinitionError
 from celeriac.workflows.text import sentence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class SymbolSource:
     """What a symbol stands for: a parameter of the workflow, a step's result, or a part of one."""
 
     workflow: str
-    reading: object  # the reading of a workflow's body that it belongs to, by identity
+    builder: object  # the reading of a workflow's body that it belongs to, by identity
     template: InputPart | ResultPart | OutcomePart
     annotation: Any  # of the value, as far as it is known
     expression: str  # as written in the body: 'charge.amount', with the node's name for its call
@@ -31,7 +31,7 @@ class Part:
         kind = "the input" if isinstance(self.template, InputPart) else "the result"
         return f"{kind} {self.expression!r}"
 
-    def at(self, piece: Piece, suffix: str) -> Part:
+    def at(self, piece: FieldRef, suffix: str) -> SymbolSource:
         """Return a part of this part."""
         template = replace(self.template, path=(*self.template.path, *piece.path))
         return replace(self, template=template, annotation=piece.annotation, expression=self.expression + suffix)
@@ -47,13 +47,13 @@ class Symbol:
 
     __slots__ = ("_celeriac_part",)
 
-    _celeriac_part: Part
+    _celeriac_part: SymbolSource
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: SymbolSource) -> None:
         object.__setattr__(self, "_celeriac_part", part)
 
     def __repr__(self) -> str:
-        return f"<{part_of(self).label} of workflow {part_of(self).workflow!r}>"
+        return f"<{source_of(self).label} of workflow {source_of(self).workflow!r}>"
 
     def __getattr__(self, name: str) -> Symbol:
         if name.startswith("__") and name.endswith("__"):
@@ -68,16 +68,16 @@ class Symbol:
         return iter([self[i] for i in range(len(self))])
 
     def __len__(self) -> int:
-        items = field_access.unpacked(part_of(self).annotation)
+        items = field_access.unpacked(source_of(self).annotation)
         if items is None:
             _refuse(self, "count or iterate over", "Loop inside a step; to unpack a tuple, annotate it with its items.")
         return len(items)
 
-    def _take(self, find: Callable[[Any], Piece], suffix: str) -> Symbol:
-        part = part_of(self)
+    def _take(self, find: Callable[[Any], FieldRef], suffix: str) -> Symbol:
+        part = source_of(self)
         try:
             return Symbol(part.at(find(part.annotation), suffix))
-        except NotData as error:
+        except NoSuchField as error:
             raise DefinitionError(
                 detail=f"Workflow {part.workflow!r} cannot use {part.expression + suffix!r} "
                 f"({location.of_caller()}): {sentence(str(error))}"
@@ -89,14 +89,14 @@ def is_symbol(value: object) -> TypeGuard[Symbol]:
     return type(value) is Symbol
 
 
-def part_of(symbol: Symbol) -> Part:
+def source_of(symbol: Symbol) -> SymbolSource:
     """Return what ``symbol`` stands for."""
-    part: Part = object.__getattribute__(symbol, "_celeriac_part")
+    part: SymbolSource = object.__getattribute__(symbol, "_celeriac_part")
     return part
 
 
 def _refuse(symbol: Symbol, action: str, advice: str) -> NoReturn:
-    part = part_of(symbol)
+    part = source_of(symbol)
     raise DefinitionError(
         detail=f"Workflow {part.workflow!r} cannot {action} {part.label} ({location.of_caller()}): "
         f"the body is read once, before there are values. {advice}"

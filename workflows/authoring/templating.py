@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from celeriac.workflows.authoring import field_access
-from celeriac.workflows.authoring.symbols import Symbol, is_symbol, part_of
+from celeriac.workflows.authoring.symbols import Symbol, is_symbol, source_of
 from celeriac.workflows.authoring.values import Codec, NotJson, ValueInvalid
 from celeriac.workflows.engine.templates import (
     Constant,
@@ -52,7 +52,7 @@ def template_of(value: Any, codec: Codec) -> Template:
 
 def _template_of(value: Any, codec: Codec, trail: str) -> Template:
     if is_symbol(value):
-        return part_of(value).template
+        return source_of(value).template
     if next(symbols_in(value), None) is None:
         try:
             return Constant(value=json.loads(codec.encode(codec.accept(value))))

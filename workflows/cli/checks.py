@@ -127,7 +127,7 @@ def check_code(waiting: Collection[Waiting], workers: Collection[WorkerScope]) -
     if not unserved:
         return ok("code", "workers have the code of every step that is ready")
     what = "; ".join(
-        f"no worker{f' on queue {step.queue!r}' if step.queue else ''} has step {step.step!r}, for which "
+        f"no worker{f' on queue {step.queue!r}' if step.queue else ''} has step {step.task!r}, for which "
         f"{_runs(step.runs)}"
         for step in unserved
     )
@@ -146,8 +146,8 @@ def unserved_steps(waiting: Collection[Waiting], workers: Collection[WorkerScope
     """
     found = []
     for step in waiting:
-        taking = [serves for serves in workers if not (serves.queues and step.queue) or step.queue in serves.queues]
-        if taking and not any(step.step in serves.steps or not serves.queues for serves in taking):
+        taking = [scope for scope in workers if not (scope.queues and step.queue) or step.queue in scope.queues]
+        if taking and not any(step.task in scope.tasks or not scope.queues for scope in taking):
             found.append(step)
     return found
 
@@ -171,10 +171,10 @@ def queues_needed(catalog: Catalog, default: str, waiting: Collection[Waiting] =
     needed: dict[str, set[str]] = {}
     for step in waiting:
         if step.queue:
-            needed.setdefault(step.queue, set()).add(step.step)
+            needed.setdefault(step.queue, set()).add(step.task)
     for workflow in catalog.workflows.values():
         for node in workflow.graph.nodes:
-            needed.setdefault(node.queue or default, set()).add(node.step)
+            needed.setdefault(node.queue or default, set()).add(node.task)
     return needed
 
 

@@ -21,7 +21,7 @@ _WIDTH_OF_A_FILE = 120  # columns where the output goes to a pipe or file, which
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Invocation:
+class CommandContext:
     """One call of the command."""
 
     overrides: Mapping[str, Any]  # settings given as options; they win over the environment
@@ -61,7 +61,7 @@ class Invocation:
         self.err.print(text, style="dim", soft_wrap=not self.err.is_terminal)
 
 
-pass_invocation = click.make_pass_decorator(Invocation)
+pass_command = click.make_pass_decorator(CommandContext)
 
 
 def console(file: IO[str]) -> Console:

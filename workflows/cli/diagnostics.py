@@ -71,7 +71,7 @@ def _with_settings(settings: Settings) -> Iterator[Check]:
             opened.callback(app.close)
             yield from _fleet(broker.consumers(app), living, checks.queues_needed(catalog, settings.queue, ready))
         if living:
-            yield checks.check_code(ready, [worker.serves for worker in living])
+            yield checks.check_code(ready, [worker.scope for worker in living])
         else:
             yield checks.skipped("code", "a worker")
         yield waited
@@ -83,7 +83,7 @@ def _fleet(
     yield checks.check_workers(consumers, [worker.name for worker in living])
     # What a worker takes from, its lease tells as well; a solo pool that runs a step cannot answer.
     consumed = {queue for queues in consumers.values() for queue in queues}
-    consumed.update(queue for worker in living for queue in worker.serves.queues)
+    consumed.update(queue for worker in living for queue in worker.scope.queues)
     if consumed:
         yield checks.check_queues(needed, consumed)
     else:

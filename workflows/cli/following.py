@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from celeriac.workflows.cli.display import formatting
-from celeriac.workflows.cli.display.layout import FOLD_FROM
-from celeriac.workflows.cli.display.render import RUN_LOOKS, STEP_LOOKS, run_page
+from celeriac.workflows.cli.display.layout import COLLAPSE_FROM
+from celeriac.workflows.cli.display.render import RUN_STYLES, STEP_STYLES, run_page
 from celeriac.workflows.cli.local.stopping import StopRequest
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import RunView, StepView
@@ -73,11 +73,11 @@ def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Te
     for step in sorted(after.steps, key=lambda step: _when(step, now)):
         told = step.status not in (StepStatus.PENDING, StepStatus.READY) or step.lost
         if told and known.get(step.position) != _state(step):
-            groups.setdefault((step.step, step.status, step.lost, step.error), []).append(step)
+            groups.setdefault((step.task, step.status, step.lost, step.error), []).append(step)
     timed = [
         (_when(step, now), _step_line(step, now, len(group)))
         for group in groups.values()
-        for step in (group[-1:] if len(group) >= FOLD_FROM else group)
+        for step in (group[-1:] if len(group) >= COLLAPSE_FROM else group)
     ]
     lines = [line for _, line in sorted(timed, key=lambda pair: pair[0])]
     if before is None or before.status is not after.status:
@@ -127,7 +127,7 @@ def _when(step: StepView, now: datetime) -> datetime:
         StepStatus.RETRYING: step.finished_at,
         StepStatus.COMPLETED: step.finished_at,
         StepStatus.FAILED: step.finished_at,
-        StepStatus.BLOCKED: step.finished_at,
+        StepStatus.UPSTREAM_FAILED: step.finished_at,
         StepStatus.SKIPPED: step.finished_at,
     }.get(step.status)
     return at or now
@@ -135,10 +135,10 @@ def _when(step: StepView, now: datetime) -> datetime:
 
 def _step_line(step: StepView, now: datetime, alike: int) -> Text:
     """Return the line for a step, or for as many as there are, of which it is the last."""
-    look = STEP_LOOKS[step.status]
+    look = STEP_STYLES[step.status]
     line = Text.assemble((f"{formatting.clock(_when(step, now))}  ", "dim"), (f"{look.glyph} ", look.style))
-    if alike >= FOLD_FROM:
-        line.append(f"{step.step} × {alike:,} {step.status}")
+    if alike >= COLLAPSE_FROM:
+        line.append(f"{step.task} × {alike:,} {step.status}")
     else:
         role = formatting.role(step)
         line.append(f"{step.name} {step.status}{f' ({role})' if role else ''}{_details(step)}")
@@ -163,7 +163,7 @@ def _details(step: StepView) -> str:
 
 
 def _run_line(view: RunView, before: RunView | None, now: datetime) -> Text:
-    look = RUN_LOOKS[view.status]
+    look = RUN_STYLES[view.status]
     steered = RunStatus.PAUSED in (view.status, None if before is None else before.status)
     at = view.finished_at or (now if steered else view.started_at or view.created_at)
     line = Text.assemble(

@@ -11,30 +11,29 @@ import click
 from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError
 
-from celeriac.workflows.cli.command_context import Invocation, console
-from celeriac.workflows.cli.commands.audit import audit, migrate, reconcile
-from celeriac.workflows.cli.commands.cancel import (
-    cancel,
-    pause,
-    resume,
-    terminate,
-)
+from celeriac.workflows.cli.command_context import CommandContext, console
+from celeriac.workflows.cli.commands.audit import audit
+from celeriac.workflows.cli.commands.cancel import cancel
 from celeriac.workflows.cli.commands.dev import dev
 from celeriac.workflows.cli.commands.doctor import doctor
-from celeriac.workflows.cli.commands.fork import fork, retry
+from celeriac.workflows.cli.commands.fork import fork
 from celeriac.workflows.cli.commands.graph import graph
+from celeriac.workflows.cli.commands.list import list_runs
+from celeriac.workflows.cli.commands.migrate import migrate
+from celeriac.workflows.cli.commands.pause import pause
+from celeriac.workflows.cli.commands.reconcile import reconcile
+from celeriac.workflows.cli.commands.resume import resume
+from celeriac.workflows.cli.commands.retry import retry
 from celeriac.workflows.cli.commands.run import run
-from celeriac.workflows.cli.commands.show import (
-    list_runs,
-    show,
-    start,
-    watch,
-)
+from celeriac.workflows.cli.commands.show import show
+from celeriac.workflows.cli.commands.start import start
+from celeriac.workflows.cli.commands.terminate import terminate
+from celeriac.workflows.cli.commands.watch import watch
 from celeriac.workflows.cli.display import formatting
 from celeriac.workflows.errors import CeleriacError
 
 
-class Edge(click.Group):
+class ErrorBoundary(click.Group):
     """A group whose commands end in one line on standard error and exit code 1 when they raise one of our errors."""
 
     def invoke(self, ctx: click.Context) -> object:
@@ -47,19 +46,19 @@ class Edge(click.Group):
             raise click.ClickException(f"The database refused: {formatting.one_line(str(error.orig))}") from error
 
 
-class Notes(logging.Handler):
+class WarningHandler(logging.Handler):
     """Tells the user on one line what the library warns of, such as a broker that is away."""
 
-    def __init__(self, invocation: Invocation) -> None:
+    def __init__(self, command: CommandContext) -> None:
         super().__init__(logging.WARNING)
-        self._invocation = invocation
+        self._invocation = command
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
         self._invocation.note(f"Note: {formatting.one_line(record.getMessage())}")
 
 
-@click.group(cls=Edge, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ErrorBoundary, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="celeriac", message="%(prog)s %(version)s")
 @click.option("--database-url", metavar="URL", help="Postgres; wins over CELERIAC_DATABASE_URL.")
 @click.option("--broker-url", metavar="URL", help="Redis or another broker; wins over CELERIAC_BROKER_URL.")
@@ -75,20 +74,20 @@ def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | Non
         "broker_url": None if broker_url is None else SecretStr(broker_url),
         "imports": imports,
     }
-    ctx.obj = invocation = Invocation(
+    ctx.obj = command = CommandContext(
         overrides={name: value for name, value in given.items() if value is not None},
         out=console(sys.stdout),
         err=console(sys.stderr),
     )
-    notes = Notes(invocation)
-    logging.getLogger("workflows").addHandler(notes)
-    ctx.call_on_close(lambda: logging.getLogger("workflows").removeHandler(notes))
+    notes = WarningHandler(command)
+    logging.getLogger("celeriac").addHandler(notes)
+    ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(notes))
 
 
 _LOOKING_AFTER = (audit, dev, doctor, graph, migrate, reconcile)
 _RUNS = (list_runs, run, show, start, watch)
-_STEERING = (cancel, fork, pause, resume, retry, terminate)
-for _command in (*_LOOKING_AFTER, *_RUNS, *_STEERING):
+_CONTROL = (cancel, fork, pause, resume, retry, terminate)
+for _command in (*_LOOKING_AFTER, *_RUNS, *_CONTROL):
     celeriac.add_command(_command)
 
 

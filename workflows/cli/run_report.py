@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from celeriac.workflows.cli.command_context import Invocation
+from celeriac.workflows.cli.command_context import CommandContext
 from celeriac.workflows.cli.display.as_json import run_to_json
 from celeriac.workflows.cli.display.error_report import run_errors
 from celeriac.workflows.cli.local.stopping import StopRequest
@@ -17,12 +17,12 @@ from celeriac.workflows.engine.views import RunView
 
 
 def report_outcome(
-    invocation: Invocation, run: Run[Any], view: RunView, stop: StopRequest, *, as_json: bool, later: str
+    command: CommandContext, run: Run[Any], view: RunView, stop: StopRequest, *, as_json: bool, later: str
 ) -> int:
     """Print the result of a run on standard output, or what went wrong, and return the exit code.
 
     Args:
-        invocation: Where to print.
+        command: Where to print.
         run: The run.
         view: The run as last seen, with its steps.
         stop: Whether the user did not want to wait for the end.
@@ -35,12 +35,12 @@ def report_outcome(
     completed = view.status is RunStatus.COMPLETED
     result = run.result_json() if completed else None
     if as_json:
-        invocation.print_json({**run_to_json(view, steps=True), "result": result})
+        command.print_json({**run_to_json(view, steps=True), "result": result})
     elif result is not None:
         click.echo(json.dumps(result, indent=2, ensure_ascii=False))
     if view.status.is_terminal:
         if not completed and not as_json:
-            invocation.err.print(run_errors(view, traceback=True))
+            command.err.print(run_errors(view, traceback=True))
         return 0 if completed else 1
-    invocation.note(f"Run {run.id} is still {view.status}. {later}")
+    command.note(f"Run {run.id} is still {view.status}. {later}")
     return stop.exit_code if stop.made else 1

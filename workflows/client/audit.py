@@ -45,7 +45,7 @@ class Audit:
             if len(before) == len(events):
                 break
         try:
-            graph = self._runs.graph(run.definition)
+            graph = self._runs.graph(run.graph_hash)
             state = fold(events, graph)
         except (IllegalEvent, LookupError) as error:
             return (Discrepancy(run_id=run_id, what=str(error)),)
@@ -53,7 +53,7 @@ class Audit:
 
 
 def _differences(state: RunState, graph: Graph, run: Any, tasks: list[Any]) -> Iterator[str]:
-    for what in ("status", "remaining", "losses", "compensations", "outcome"):
+    for what in ("status", "remaining", "unhandled_failures", "compensations", "ended_by"):
         told, found = getattr(state, what), getattr(run, what)
         if told != found:
             yield f"the run's {what} is {found!r}; by its events it is {told!r}"
@@ -61,7 +61,7 @@ def _differences(state: RunState, graph: Graph, run: Any, tasks: list[Any]) -> I
         yield f"the run has {len(tasks)} steps; its graph has {len(state.steps)}"
         return
     for node, task, step in zip(graph.nodes, tasks, state.steps, strict=True):
-        for what in ("status", "remaining", "attempt", "lost", "outcome"):
+        for what in ("status", "remaining", "attempt", "lost", "ended_by"):
             told, found = getattr(step, what), getattr(task, what)
             if told != found:
                 yield f"step {node.name!r}: {what} is {found!r}; by its events it is {told!r}"

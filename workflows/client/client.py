@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.authoring.definitions import Workflow
 from celeriac.workflows.client.audit import Audit, Discrepancy
-from celeriac.workflows.client.control import Action, Steering
+from celeriac.workflows.client.control import Action, RunControl
 from celeriac.workflows.client.explain import Reason, explain
 from celeriac.workflows.client.run import Run
-from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.dispatch.publisher import Publisher, publishing_app, publishing_app_like
 from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.engine.forking import reusable
@@ -33,7 +33,7 @@ from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.leases import LeaseStore
 from celeriac.workflows.history.reader import Reader
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 from celeriac.workflows.settings import Settings
 
 P = ParamSpec("P")
@@ -73,12 +73,12 @@ class Client:
         self._app = publishing_app(settings) if celery is None else publishing_app_like(celery)
         self.publisher = Publisher(self._app)
         self.wakeups = Wakeups(self._app.conf.broker_url)
-        settlements = SettlementStore(self.database)
-        self.steering = Steering(
+        transitions = TransitionStore(self.database)
+        self.control = RunControl(
             store=ControlStore(self.database),
-            settlements=settlements,
+            transitions=transitions,
             runs=self.runs,
-            aftermath=Aftermath(settlements, self.publisher, self.wakeups),
+            follow_up=FollowUp(transitions, self.publisher, self.wakeups),
             wakeups=self.wakeups,
         )
         self._catalog = catalog
@@ -202,7 +202,7 @@ class Client:
         """
         known = _parse(run_id)
         view = self.reader.run(known, steps=False)
-        workflow = self.catalog.workflow_of(view.workflow, view.definition)
+        workflow = self.catalog.workflow_of(view.workflow, view.graph_hash)
         return Run(self, known) if workflow is None else Run(self, known, workflow.decode_result)
 
     def list(
@@ -247,7 +247,7 @@ class Client:
         ]
         if dry_run:
             return fitting
-        changed = self.steering.steer_all(action, fitting, reason)
+        changed = self.control.steer_all(action, fitting, reason)
         return [run_id for run_id in fitting if run_id in changed]
 
     def pause(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
@@ -268,16 +268,16 @@ class Client:
 
     def retry(self, run_id: uuid.UUID) -> None:
         """Let a failed run go on from its failed steps; see ``Run.retry``."""
-        graph = self.runs.graph(self.reader.run(run_id, steps=False).definition)
+        graph = self.runs.graph(self.reader.run(run_id, steps=False).graph_hash)
         timeout = self.settings.run_timeout_seconds if graph.timeout is None else graph.timeout
-        self.steering.retry(run_id, graph, timeout)
+        self.control.retry(run_id, graph, timeout)
 
     def fork(self, run_id: uuid.UUID, from_step: str, *, version: str | None = None) -> Run[Any]:
         """Start a new run that reuses results of another; see ``Run.fork``."""
         original = self.reader.run(run_id)
         run_input = self.reader.input(run_id)
         if version is None:
-            graph = self.runs.graph(original.definition)
+            graph = self.runs.graph(original.graph_hash)
         else:
             workflow = self.catalog.workflow(original.workflow, version)
             graph, run_input = workflow.graph, workflow.encode_json_input(json.loads(run_input))
@@ -295,13 +295,13 @@ class Client:
             view, self.leases.live_workers(), default_queue=self._app.conf.task_default_queue, now=datetime.now(UTC)
         )
 
-    def graph_of(self, definition: str) -> Graph:
+    def graph_of(self, graph_hash: str) -> Graph:
         """Return the graph of a hash.
 
         Raises:
             LookupError: no run was ever started with it.
         """
-        return self.runs.graph(definition)
+        return self.runs.graph(graph_hash)
 
     def audit(
         self, run_id: uuid.UUID | str | None = None, on_progress: Callable[[int], None] | None = None

@@ -6,14 +6,14 @@ from collections.abc import Collection
 from enum import StrEnum
 from uuid import UUID
 
-from celeriac.workflows.dispatch.follow_up import Aftermath
+from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.errors import RunEnded
+from celeriac.workflows.errors import InvalidRunState
 from celeriac.workflows.history.control import ControlStore
 from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 
 
 class Action(StrEnum):
@@ -35,22 +35,22 @@ class Action(StrEnum):
         return not status.is_terminal
 
 
-class Steering:
+class RunControl:
     """Applies actions. Each is idempotent: what is so already stays so."""
 
     def __init__(
         self,
         *,
         store: ControlStore,
-        settlements: SettlementStore,
+        transitions: TransitionStore,
         runs: RunStore,
-        aftermath: Aftermath,
+        follow_up: FollowUp,
         wakeups: Wakeups,
     ) -> None:
         self._store = store
-        self._settlements = settlements
+        self._transitions = transitions
         self._runs = runs
-        self._aftermath = aftermath
+        self._follow_up = follow_up
         self._wakeups = wakeups
 
     def steer(self, action: Action, run_id: UUID, reason: str | None = None) -> None:
@@ -65,7 +65,7 @@ class Steering:
         status = self._runs.status(run_id)
         undone = status is RunStatus.COMPENSATING and action in (Action.PAUSE, Action.RESUME)
         if undone or (status.is_terminal and status.value != action.value):
-            raise RunEnded(run_id=run_id, status=status.value, action=action.value)
+            raise InvalidRunState(run_id=run_id, status=status.value, action=action.value)
 
     def retry(self, run_id: UUID, graph: Graph, timeout: float) -> None:
         """Let a failed run go on from its failed steps.
@@ -74,8 +74,8 @@ class Steering:
             UnknownRun: there is no such run.
             RunEnded: the run has not failed, or it is a saga that has been undone.
         """
-        if self._settlements.retry(run_id, graph, timeout) is None:
-            raise RunEnded(run_id=run_id, status=self._describe(run_id, graph), action="retried")
+        if self._transitions.retry(run_id, graph, timeout) is None:
+            raise InvalidRunState(run_id=run_id, status=self._describe(run_id, graph), action="retried")
         self._dispatch([run_id])
 
     def _describe(self, run_id: UUID, graph: Graph) -> str:
@@ -102,9 +102,9 @@ class Steering:
         return changed
 
     def _undo(self, run_ids: Collection[UUID]) -> None:
-        for run_id, definition in self._store.compensating(run_ids):
-            self._aftermath.undo(run_id, self._runs.graph(definition))
+        for run_id, graph_hash in self._store.compensating(run_ids):
+            self._follow_up.undo(run_id, self._runs.graph(graph_hash))
 
     def _dispatch(self, run_ids: Collection[UUID]) -> None:
-        for (run_id, definition), ready in self._store.ready(run_ids).items():
-            self._aftermath.dispatch(run_id, self._runs.graph(definition), ready)
+        for (run_id, graph_hash), ready in self._store.ready(run_ids).items():
+            self._follow_up.dispatch(run_id, self._runs.graph(graph_hash), ready)

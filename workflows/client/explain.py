@@ -41,7 +41,7 @@ def explain(run: RunView, workers: Collection[LiveWorker], *, default_queue: str
 def _why(step: StepView, run: RunView, known: Mapping[str, StepView]) -> str | None:
     if step.status is StepStatus.RUNNING:
         return f"is running, attempt {step.attempt}, on {step.worker}"
-    if step.status in (StepStatus.BLOCKED, StepStatus.SKIPPED):
+    if step.status in (StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED):
         return _why_not(step, known)
     if step.compensates is None and step.hook is None:
         if run.status is RunStatus.COMPENSATING:
@@ -69,8 +69,8 @@ def _why_not(step: StepView, known: Mapping[str, StepView]) -> str:
     if step.handles is not None:
         return f"is not needed: {step.handles} has not failed"
     ends = {name: known[name].status for name in step.parents}
-    if step.status is StepStatus.BLOCKED:
-        causes = [name for name, status in ends.items() if status in (StepStatus.FAILED, StepStatus.BLOCKED)]
+    if step.status is StepStatus.UPSTREAM_FAILED:
+        causes = [name for name, status in ends.items() if status in (StepStatus.FAILED, StepStatus.UPSTREAM_FAILED)]
         return (
             f"will not run: it needs {', '.join(causes)}, which {_ended(ends[causes[0]])}" if causes else "will not run"
         )
@@ -93,12 +93,12 @@ def _in_words(status: RunStatus) -> str:
 def _why_unclaimed(step: StepView, workers: Collection[LiveWorker], queue: str, now: datetime) -> str:
     if not workers:
         return f"waits for a worker on queue {queue!r} (no worker is alive)"
-    serving = [worker for worker in workers if queue in worker.serves.queues or not worker.serves.queues]
+    serving = [worker for worker in workers if queue in worker.scope.queues or not worker.scope.queues]
     if not serving:
         return f"waits for a worker on queue {queue!r} (none alive)"
-    able = [worker for worker in serving if step.step in worker.serves.steps or not worker.serves.queues]
+    able = [worker for worker in serving if step.task in worker.scope.tasks or not worker.scope.queues]
     if not able:
-        return f"waits for a worker that has step {step.step!r} (none on queue {queue!r} has its code)"
+        return f"waits for a worker that has step {step.task!r} (none on queue {queue!r} has its code)"
     since = 0.0 if step.ready_at is None else (now - step.ready_at).total_seconds()
     return f"is dispatched to queue {queue!r}, ready for {since:.0f} s; {len(able)} alive to take it"
 

@@ -67,7 +67,7 @@ class Run(Generic[R]):
         Raises:
             RunEnded: the run has ended.
         """
-        self._client.steering.steer(Action.PAUSE, self.id)
+        self._client.control.steer(Action.PAUSE, self.id)
 
     def resume(self) -> None:
         """Let the run go on at once, if it is paused.
@@ -75,7 +75,7 @@ class Run(Generic[R]):
         Raises:
             RunEnded: the run has ended.
         """
-        self._client.steering.steer(Action.RESUME, self.id)
+        self._client.control.steer(Action.RESUME, self.id)
 
     def cancel(self, reason: str | None = None) -> None:
         """End the run: steps that run are asked to stop, nothing new starts. A cancelled run stays cancelled.
@@ -83,7 +83,7 @@ class Run(Generic[R]):
         Raises:
             RunEnded: the run has ended otherwise.
         """
-        self._client.steering.steer(Action.CANCEL, self.id, reason)
+        self._client.control.steer(Action.CANCEL, self.id, reason)
 
     def terminate(self, reason: str | None = None) -> None:
         """End the run at once: workers kill processes that run its steps, where their pool can.
@@ -91,7 +91,7 @@ class Run(Generic[R]):
         Raises:
             RunEnded: the run has ended otherwise.
         """
-        self._client.steering.steer(Action.TERMINATE, self.id, reason)
+        self._client.control.steer(Action.TERMINATE, self.id, reason)
 
     def retry(self) -> None:
         """Let a failed run go on from its failed steps. Completed steps are not run again.

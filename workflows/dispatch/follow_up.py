@@ -14,15 +14,15 @@ from celeriac.workflows.engine.compiler import line
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import Failure
-from celeriac.workflows.history.run_transaction import Settled
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.run_transaction import Transition
+from celeriac.workflows.history.transitions import TransitionStore
 
 
-class Aftermath:
+class FollowUp:
     """Does what follows on an end that is recorded."""
 
-    def __init__(self, settlements: SettlementStore, publisher: Publisher, wakeups: Wakeups) -> None:
-        self._settlements = settlements
+    def __init__(self, transitions: TransitionStore, publisher: Publisher, wakeups: Wakeups) -> None:
+        self._transitions = transitions
         self._publisher = publisher
         self._wakeups = wakeups
 
@@ -34,7 +34,7 @@ class Aftermath:
         if failure.undoes:
             self.undo(run_id, graph)
 
-    def of_end(self, run_id: UUID, graph: Graph, settled: Settled) -> None:
+    def of_end(self, run_id: UUID, graph: Graph, settled: Transition) -> None:
         """Do what follows on the end of a run that no step brought about."""
         self.dispatch(run_id, graph, settled.ready)
         if settled.run_ended:
@@ -47,7 +47,7 @@ class Aftermath:
 
         It does not while a step of the run still runs: whoever completes that calls again.
         """
-        settled = self._settlements.compensate(run_id, graph)
+        settled = self._transitions.compensate(run_id, graph)
         if settled is None:
             return False
         if settled.status is RunStatus.COMPENSATING:

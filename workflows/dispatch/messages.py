@@ -25,15 +25,15 @@ def messages_of(graph: Graph, run_id: UUID, canvas: Canvas, app: Celery | None =
     ending: dict[str, Any] = {}
     if canvas.body:
         ending["chord"] = _line(graph, run_id, canvas.body, app, {})
-    if len(canvas.stretches) > 1:
+    if len(canvas.segments) > 1:
         # The id of the group is that of its first task: the same for the same work, whoever publishes it.
-        ending["group_id"] = f"{task_id(run_id, graph.nodes[canvas.stretches[0][0]].name)}.group"
-    return [_line(graph, run_id, stretch, app, ending) for stretch in canvas.stretches]
+        ending["group_id"] = f"{task_id(run_id, graph.nodes[canvas.segments[0][0]].name)}.group"
+    return [_line(graph, run_id, segment, app, ending) for segment in canvas.segments]
 
 
 def arguments_of(graph: Graph, run_id: UUID, position: int) -> dict[str, str]:
     """Return the keyword arguments with which the Celery task of a step is called."""
-    return {"run": str(run_id), "step": graph.nodes[position].name, "graph": graph.hash}
+    return {"run": str(run_id), "step": graph.nodes[position].name, "graph_hash": graph.hash}
 
 
 def _line(
@@ -55,5 +55,5 @@ def _link(graph: Graph, run_id: UUID, position: int, app: Celery | None) -> Sign
     if node.priority is not None:
         options["priority"] = node.priority
     return Signature(
-        task=node.step, kwargs=arguments_of(graph, run_id, position), options=options, immutable=True, app=app
+        task=node.task, kwargs=arguments_of(graph, run_id, position), options=options, immutable=True, app=app
     )

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from celeriac.workflows.engine.graph import Graph, Needs
 
-Stretch: TypeAlias = tuple[int, ...]
+Segment: TypeAlias = tuple[int, ...]
 
 # What the signatures in one message may take before Celery encodes it (which adds a third): a message stays
 # under 16 KB, however long the chain. A chord's message carries a stretch of the header and one of the body.
@@ -28,20 +28,20 @@ _SIGNATURE_BYTES = 430  # of one link without its names
 class Canvas:
     """What is published in one go: one stretch is a chain, several are a group, or a chord if there is a body."""
 
-    stretches: tuple[Stretch, ...]
-    body: Stretch = ()
+    segments: tuple[Segment, ...]
+    body: Segment = ()
 
     def describe(self, graph: Graph) -> str:
         """Return it as people write canvases: ``chord([a, chain(b → c)] → chain(join → report))``."""
-        parts = [_describe(stretch, graph) for stretch in self.stretches]
+        parts = [_describe(segment, graph) for segment in self.segments]
         if self.body:
             return f"chord([{', '.join(parts)}] → {_describe(self.body, graph)})"
         return parts[0] if len(parts) == 1 else f"group([{', '.join(parts)}])"
 
 
-def _describe(stretch: Stretch, graph: Graph) -> str:
-    names = " → ".join(graph.nodes[i].name for i in stretch)
-    return f"chain({names})" if len(stretch) > 1 else names
+def _describe(segment: Segment, graph: Graph) -> str:
+    names = " → ".join(graph.nodes[i].name for i in segment)
+    return f"chain({names})" if len(segment) > 1 else names
 
 
 def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | None = None) -> tuple[Canvas, ...]:
@@ -61,15 +61,15 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
         ready = (i for i in graph.forward if i not in completed and completed >= set(graph.parents[i]))
     heads = sorted(ready)
     budget = MESSAGE_BUDGET if len(heads) == 1 else MESSAGE_BUDGET // 2
-    stretches = [_stretch(graph, head, completed, budget) for head in heads]
+    segments = [_stretch(graph, head, completed, budget) for head in heads]
     canvases = []
-    for join, members in _joins(graph, completed, stretches):
+    for join, members in _joins(graph, completed, segments):
         before = set(completed).union(*members)
-        canvases.append(Canvas(stretches=tuple(members), body=_stretch(graph, join, before, MESSAGE_BUDGET // 2)))
+        canvases.append(Canvas(segments=tuple(members), body=_stretch(graph, join, before, MESSAGE_BUDGET // 2)))
         taken = set(members)
-        stretches = [stretch for stretch in stretches if stretch not in taken]
-    if stretches:
-        canvases.append(Canvas(stretches=tuple(stretches)))
+        segments = [segment for segment in segments if segment not in taken]
+    if segments:
+        canvases.append(Canvas(segments=tuple(segments)))
     return tuple(canvases)
 
 
@@ -80,10 +80,10 @@ def line(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
     """
     spent = list(accumulate(_size(graph, position) for position in positions))
     fitting = sum(size <= MESSAGE_BUDGET for size in spent)
-    return (Canvas(stretches=(tuple(positions[: max(1, fitting)]),)),)
+    return (Canvas(segments=(tuple(positions[: max(1, fitting)]),)),)
 
 
-def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Stretch:
+def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Segment:
     """Follow a line from ``head`` for as long as each step frees exactly the next one.
 
     A step may have other dependents too, if they come after the next one anyway.
@@ -118,14 +118,14 @@ def _needs_all(graph: Graph, position: int) -> bool:
 def _size(graph: Graph, position: int) -> int:
     node = graph.nodes[position]
     # The node's name stands in the task's id and in its arguments, the step's in the signature.
-    return _SIGNATURE_BYTES + 2 * len(node.name) + len(node.step) + len(node.queue or "")
+    return _SIGNATURE_BYTES + 2 * len(node.name) + len(node.task) + len(node.queue or "")
 
 
 def _joins(
-    graph: Graph, completed: AbstractSet[int], stretches: Sequence[Stretch]
-) -> Iterable[tuple[int, Collection[Stretch]]]:
+    graph: Graph, completed: AbstractSet[int], segments: Sequence[Segment]
+) -> Iterable[tuple[int, Collection[Segment]]]:
     """Yield the joins all of whose open parents end a stretch, each with those; no stretch is given out twice."""
-    by_end = {stretch[-1]: stretch for stretch in stretches}
+    by_end = {segment[-1]: segment for segment in segments}
     candidates = sorted({child for end in by_end for child in graph.dependents[end]})
     for join in candidates:
         open_parents = [parent for parent in graph.parents[join] if parent not in completed]

@@ -17,10 +17,10 @@ class EventType(StrEnum):
     STEP_STARTED = "StepStarted"  # data: worker
     STEP_COMPLETED = "StepCompleted"  # data: the result
     STEP_FAILED = "StepFailed"  # data: type, message, public, traceback; retry_at if another attempt follows
-    STEP_BLOCKED = "StepBlocked"  # it needs what failed
+    STEP_UPSTREAM_FAILED = "StepUpstreamFailed"  # it needs what failed
     STEP_SKIPPED = "StepSkipped"  # it is not needed
-    STEP_RETRIED = "StepRetried"  # the wait is over; the step is ready for its next attempt
-    STEP_RETURNED = "StepReturned"  # a worker that stopped handed it back; it is ready again
+    STEP_RETRY_DUE = "StepRetryDue"  # the wait is over; the step is ready for its next attempt
+    STEP_RELEASED = "StepReleased"  # a worker that stopped handed it back; it is ready again
     STEP_LOST = "StepLost"  # data: worker; the attempt's lease expired, the step is ready again or fails
     RUN_COMPLETED = "RunCompleted"  # data: none; the result is made of the results of steps
     STEP_REUSED = "StepReused"  # data: the result that the run which this one was forked from has

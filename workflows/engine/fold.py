@@ -18,7 +18,7 @@ class StepState(Progress):
 
     attempt: int = 0
     lost: int = 0
-    outcome: int | None = None  # sequence of the event that ended it
+    ended_by: int | None = None  # sequence of the event that ended it
 
 
 @dataclass(kw_only=True, slots=True)
@@ -27,8 +27,8 @@ class RunState:
 
     remaining: int  # steps that the run's end still waits for
     status: RunStatus = RunStatus.PENDING
-    outcome: int | None = None
-    losses: int = 0  # steps that ended so that the run fails
+    ended_by: int | None = None
+    unhandled_failures: int = 0  # steps that ended so that the run fails
     compensations: int = 0  # planned and not completed
     steps: list[StepState] = field(default_factory=list)
     plan: list[int] = field(default_factory=list)  # compensations in the order in which they run
@@ -52,7 +52,7 @@ _HOOKS = {
     EventType.RUN_FAILED: "on_failure",
     EventType.RUN_COMPENSATION_FAILED: "on_failure",
 }
-_VERDICTS = {EventType.STEP_BLOCKED: StepStatus.BLOCKED, EventType.STEP_SKIPPED: StepStatus.SKIPPED}
+_VERDICTS = {EventType.STEP_UPSTREAM_FAILED: StepStatus.UPSTREAM_FAILED, EventType.STEP_SKIPPED: StepStatus.SKIPPED}
 _GOING_ON = (RunStatus.PENDING, RunStatus.RUNNING)
 
 
@@ -70,7 +70,7 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
     """
     run = RunState(
         remaining=len(graph.ends),
-        steps=[StepState(remaining=step.remaining, status=step.status) for step in progress.fresh(graph)],
+        steps=[StepState(remaining=step.remaining, status=step.status) for step in progress.initial_steps(graph)],
     )
     for number, event in enumerate(events):
         if (number == 0) != (event.type is EventType.RUN_STARTED):
@@ -109,14 +109,16 @@ def _end_run(run: RunState, event: Event, graph: Graph) -> None:
     status = _ENDINGS[event.type]
     legal = not run.status.is_terminal
     if status is RunStatus.COMPLETED:
-        legal = run.status in (RunStatus.RUNNING, RunStatus.PAUSED) and run.remaining == 0 and run.losses == 0
+        legal = (
+            run.status in (RunStatus.RUNNING, RunStatus.PAUSED) and run.remaining == 0 and run.unhandled_failures == 0
+        )
     elif status is RunStatus.COMPENSATION_FAILED:
         legal = run.status is RunStatus.COMPENSATING
     elif status is not RunStatus.TERMINATED:
         # A saga has done with its compensations before it ends.
         legal = legal and (run.status is RunStatus.COMPENSATING) == graph.saga and not run.compensations
     _expect(legal, event, run)
-    run.status, run.outcome = status, event.sequence
+    run.status, run.ended_by = status, event.sequence
     hook = graph.hooks.get(_HOOKS.get(event.type, ""))
     if hook is not None:
         _expect_step(run.steps[hook].status is StepStatus.DORMANT, event, hook, run, graph)
@@ -148,7 +150,7 @@ def _retry_run(run: RunState, event: Event, graph: Graph) -> None:
     else:
         _expect(run.status is RunStatus.FAILED, event, run)
         steps: dict[int, Progress] = {i: _bare(step) for i, step in enumerate(run.steps)}
-        reset, decided = progress.again(graph, steps)
+        reset, decided = progress.reset_failed(graph, steps)
         if reset != again:
             raise IllegalEvent(f"{event.type} (sequence {event.sequence}) of steps {again}; it would be of {reset}")
         for position, verdict in decided:  # which events of their own will say
@@ -157,18 +159,18 @@ def _retry_run(run: RunState, event: Event, graph: Graph) -> None:
         for position, after in steps.items():
             step = run.steps[position]
             if after.status is not step.status:
-                step.outcome = None
+                step.ended_by = None
             step.status, step.remaining = after.status, after.remaining
             step.failed, step.skipped = after.failed, after.skipped
         run.status = _going_on(run)
         run.remaining = progress.remaining(graph, run.by_position)
-        run.losses = progress.losses(graph, run.by_position, graph.forward)
+        run.unhandled_failures = progress.unhandled_failures(graph, run.by_position, graph.forward)
     for position in again:
-        run.steps[position].lost, run.steps[position].outcome = 0, None
-    run.outcome = None
+        run.steps[position].lost, run.steps[position].ended_by = 0, None
+    run.ended_by = None
     hook = graph.hooks.get("on_failure")
     if hook is not None:
-        run.steps[hook].status, run.steps[hook].lost, run.steps[hook].outcome = StepStatus.DORMANT, 0, None
+        run.steps[hook].status, run.steps[hook].lost, run.steps[hook].ended_by = StepStatus.DORMANT, 0, None
 
 
 def _steps_of(event: Event, run: RunState) -> list[int]:
@@ -215,7 +217,7 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
     elif event.type is EventType.STEP_REUSED:
         _expect_step(step.status is StepStatus.READY, event, position, run, graph)
         _end_step(run, event, position, StepStatus.COMPLETED, graph)
-    elif event.type is EventType.STEP_RETRIED:
+    elif event.type is EventType.STEP_RETRY_DUE:
         _expect_step(step.status is StepStatus.RETRYING, event, position, run, graph)
         step.status = StepStatus.READY
     else:
@@ -231,19 +233,19 @@ def _end_attempt(run: RunState, event: Event, position: int, graph: Graph) -> No
         step.status = StepStatus.RETRYING
     elif event.type is EventType.STEP_FAILED:
         _end_step(run, event, position, StepStatus.FAILED, graph)
-    elif event.type is EventType.STEP_RETURNED:
+    elif event.type is EventType.STEP_RELEASED:
         step.status = StepStatus.READY
     elif event.type is EventType.STEP_LOST:
         step.status, step.lost = StepStatus.READY, step.lost + 1
 
 
 def _end_step(run: RunState, event: Event, position: int, status: StepStatus, graph: Graph) -> None:
-    run.steps[position].status, run.steps[position].outcome = status, event.sequence
+    run.steps[position].status, run.steps[position].ended_by = status, event.sequence
     phase = graph.nodes[position].phase
     if phase is Phase.FORWARD:
         run.remaining -= position in graph.ends
-        run.losses += progress.is_loss(graph, position, status)
-        for child, verdict in progress.count(graph, run.by_position, position):
+        run.unhandled_failures += progress.is_unhandled_failure(graph, position, status)
+        for child, verdict in progress.apply_end(graph, run.by_position, position):
             if verdict is not StepStatus.READY:
                 run.decided[child] = verdict
     elif phase is Phase.COMPENSATION and status is StepStatus.COMPLETED:

@@ -50,7 +50,7 @@ class Node:
     """One use of a step in a workflow."""
 
     name: str  # unique in the graph: 'process', 'process-2'
-    step: str  # the step's name, which is its Celery task's name
+    task: str  # name of the step's Celery task
     arguments: Mapping[str, Template] = field(default_factory=dict)  # by parameter name
     after: tuple[str, ...] = ()  # parents whose results are not used
     queue: str | None = None  # None: wherever the Celery app routes the task
@@ -96,7 +96,7 @@ class Node:
 
     def to_json(self) -> dict[str, Any]:
         """Return the node as plain JSON data, without what is left at its default."""
-        data: dict[str, Any] = {"name": self.name, "step": self.step}
+        data: dict[str, Any] = {"name": self.name, "task": self.task}
         if self.arguments:
             data["arguments"] = {key: templates.to_json(part) for key, part in self.arguments.items()}
         if self.after:
@@ -174,7 +174,7 @@ class Graph:
         return tuple(tuple(sorted(self.position[p] for p in node.inputs)) for node in self.nodes)
 
     @cached_property
-    def certain_inputs(self) -> tuple[tuple[int, ...], ...]:
+    def guaranteed_inputs(self) -> tuple[tuple[int, ...], ...]:
         """Of the inputs of each node those that are sure to have completed when it runs, ascending."""
         return tuple(
             tuple(i for i in inputs if i not in self.handlers) if node.phase is Phase.FORWARD else ()
@@ -182,10 +182,10 @@ class Graph:
         )
 
     @cached_property
-    def watched(self) -> tuple[tuple[int, ...], ...]:
+    def outcome_inputs(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the nodes of which each node has to see what became of them, before it is called; ascending."""
         found = []
-        for node, inputs, certain in zip(self.nodes, self.inputs, self.certain_inputs, strict=True):
+        for node, inputs, certain in zip(self.nodes, self.inputs, self.guaranteed_inputs, strict=True):
             seen = {*inputs, *(self.position[name] for name in node.observed)} - set(certain)
             found.append(tuple(sorted(seen | {self.handlers[i] for i in seen if i in self.handlers})))
         return tuple(found)

@@ -41,7 +41,8 @@ class Outcome(Generic[T]):
     """What became of a step.
 
     Attributes:
-        status: ``completed``, ``failed``, ``blocked`` or ``skipped``; of a parent that a join did not wait for, any.
+        status: ``completed``, ``failed``, ``upstream_failed`` or ``skipped``;
+            of a parent that a join did not wait for, any.
         value: The result, or what an error handler put in its place; None if there is neither.
         error: Why it failed; None if it did not.
     """

@@ -17,7 +17,7 @@ from celeriac.workflows.engine.graph import (
 from celeriac.workflows.engine.states import StepStatus
 
 _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
-FAILURES = (StepStatus.FAILED, StepStatus.BLOCKED)
+FAILURES = (StepStatus.FAILED, StepStatus.UPSTREAM_FAILED)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,23 +34,24 @@ def decide(needs: Needs, *, remaining: int, succeeded: int, failed: int, skipped
     """Return what a join rule makes of a step, by how many of its parents ended how.
 
     Returns:
-        ``pending`` (too early to tell), ``ready``, ``blocked`` (it needs what failed) or ``skipped`` (not needed).
+        ``pending`` (too early to tell), ``ready``, ``upstream_failed`` (it needs a step that failed) or
+        ``skipped`` (not needed).
     """
     done = remaining == 0
     match needs:
         case Needs.ALL_SUCCEEDED:
             if failed:
-                return StepStatus.BLOCKED
+                return StepStatus.UPSTREAM_FAILED
             if done and skipped:
                 return StepStatus.SKIPPED
         case Needs.NONE_FAILED:
             if failed:
-                return StepStatus.BLOCKED
+                return StepStatus.UPSTREAM_FAILED
         case Needs.ANY_SUCCEEDED:
             if succeeded:
                 return StepStatus.READY
             if done:
-                return StepStatus.BLOCKED if failed else StepStatus.SKIPPED
+                return StepStatus.UPSTREAM_FAILED if failed else StepStatus.SKIPPED
         case Needs.ONE_FAILED:
             if failed:
                 return StepStatus.READY
@@ -61,7 +62,7 @@ def decide(needs: Needs, *, remaining: int, succeeded: int, failed: int, skipped
     return StepStatus.READY if done else StepStatus.PENDING
 
 
-def fresh(graph: Graph) -> list[Progress]:
+def initial_steps(graph: Graph) -> list[Progress]:
     """Return the steps of a run that has just started."""
     steps = []
     for position, parents in enumerate(graph.parents):
@@ -73,7 +74,7 @@ def fresh(graph: Graph) -> list[Progress]:
     return steps
 
 
-def count(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
+def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
     """Count a step that has ended at the steps that wait for it; return what this decides about which of them.
 
     Those that become ready are ready then. Those that are to be skipped or blocked are pending until somebody says so.
@@ -107,12 +108,12 @@ def count(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tu
     return decided
 
 
-def spread(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
+def propagate(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
     """Count a step that has ended, and whatever is skipped or blocked by that in turn; return all that was decided."""
     found: list[tuple[int, StepStatus]] = []
     todo = [position]
     for ended in todo:
-        for child, verdict in count(graph, steps, ended):
+        for child, verdict in apply_end(graph, steps, ended):
             found.append((child, verdict))
             if verdict is not StepStatus.READY:
                 steps[child].status = verdict
@@ -139,16 +140,16 @@ def fails_run(graph: Graph, position: int, status: StepStatus) -> bool:
     return not dependents or any(graph.nodes[child].needs not in _TOLERANT for child in dependents)
 
 
-def is_loss(graph: Graph, position: int, status: StepStatus) -> bool:
+def is_unhandled_failure(graph: Graph, position: int, status: StepStatus) -> bool:
     """Return whether a step that ended so leaves its run failed, whatever the other steps do."""
     return _is_failure(graph, position, status) and not graph.dependents[position]
 
 
 def _is_failure(graph: Graph, position: int, status: StepStatus) -> bool:
-    return status is StepStatus.BLOCKED or (status is StepStatus.FAILED and position not in graph.handlers)
+    return status is StepStatus.UPSTREAM_FAILED or (status is StepStatus.FAILED and position not in graph.handlers)
 
 
-def again(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
+def reset_failed(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
     """Take back what failed, to try it again, and change ``steps`` accordingly.
 
     A step that failed is tried again unless all that waited for it has completed all the same, or its error handler
@@ -162,9 +163,9 @@ def again(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int]
         for position in graph.forward
         if steps[position].status is StepStatus.FAILED
         and position not in graph.handled
-        and not _came_to_nothing(graph, steps, position)
+        and not _was_tolerated(graph, steps, position)
     ]
-    undone = (StepStatus.PENDING, StepStatus.BLOCKED, StepStatus.SKIPPED)
+    undone = (StepStatus.PENDING, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED)
     undecided = [i for i in graph.in_order() if steps[i].status in undone and graph.nodes[i].phase is Phase.FORWARD]
     undecided += [handler for handler, handled in graph.handled.items() if handled in reset]
     for position in reset:
@@ -172,14 +173,14 @@ def again(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int]
     decided: list[tuple[int, StepStatus]] = []
     for position in undecided:
         before = steps[position].status
-        steps[position] = _anew(graph, steps, position)
+        steps[position] = _recompute(graph, steps, position)
         after = steps[position].status
-        if after is not before and after in (StepStatus.BLOCKED, StepStatus.SKIPPED):
+        if after is not before and after in (StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED):
             decided.append((position, after))
     return reset, decided
 
 
-def _came_to_nothing(graph: Graph, steps: Mapping[int, Progress], position: int) -> bool:
+def _was_tolerated(graph: Graph, steps: Mapping[int, Progress], position: int) -> bool:
     handler = graph.handlers.get(position)
     if handler is not None and steps[handler].status is not StepStatus.FAILED:
         return True
@@ -187,13 +188,13 @@ def _came_to_nothing(graph: Graph, steps: Mapping[int, Progress], position: int)
     return bool(dependents) and all(steps[child].status is StepStatus.COMPLETED for child in dependents)
 
 
-def _anew(graph: Graph, steps: Mapping[int, Progress], position: int) -> Progress:
+def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Progress:
     """Return a step that has not run, as its parents have it now."""
     if position in graph.handled:
         handled = steps[graph.handled[position]].status
         if handled is StepStatus.FAILED:
             return Progress(remaining=0, status=StepStatus.READY)
-        if handled in (StepStatus.COMPLETED, StepStatus.SKIPPED, StepStatus.BLOCKED):
+        if handled in (StepStatus.COMPLETED, StepStatus.SKIPPED, StepStatus.UPSTREAM_FAILED):
             return Progress(remaining=0, status=StepStatus.SKIPPED)
         return Progress(remaining=1)
     ends = [ended_as(graph, steps, parent) for parent in graph.parents[position]]
@@ -219,6 +220,6 @@ def remaining(graph: Graph, steps: Mapping[int, Progress]) -> int:
     return sum(not steps[position].status.is_terminal for position in graph.ends)
 
 
-def losses(graph: Graph, steps: Mapping[int, Progress], positions: Collection[int]) -> int:
+def unhandled_failures(graph: Graph, steps: Mapping[int, Progress], positions: Collection[int]) -> int:
     """Return how many of some steps ended so that the run fails."""
-    return sum(is_loss(graph, position, steps[position].status) for position in positions)
+    return sum(is_unhandled_failure(graph, position, steps[position].status) for position in positions)

@@ -13,7 +13,7 @@ from celeriac.workflows.engine.states import StepStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Observed:
+class RecordedStep:
     """What became of a step."""
 
     status: StepStatus
@@ -35,7 +35,7 @@ class RunValues:
     graph: Graph
     run_input: str
     results: Mapping[int, str] = field(default_factory=dict)
-    observed: Mapping[int, Observed] = field(default_factory=dict)
+    observed: Mapping[int, RecordedStep] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
 
     def result(self, node: str) -> str:

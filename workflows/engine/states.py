@@ -34,10 +34,10 @@ class StepStatus(StrEnum):
     RETRYING = "retrying"  # an attempt failed; waits for its next one
     COMPLETED = "completed"  # an attempt returned
     FAILED = "failed"  # an attempt failed and no other follows, or too many were lost
-    BLOCKED = "blocked"  # it needs what a parent failed to bring about; it will not run
+    UPSTREAM_FAILED = "upstream_failed"  # it needs what a parent failed to bring about; it will not run
     SKIPPED = "skipped"  # it is not needed, as an error handler without an error; it will not run
 
     @property
     def is_terminal(self) -> bool:
         """Whether the step has ended."""
-        return self in (StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.BLOCKED, StepStatus.SKIPPED)
+        return self in (StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED)

@@ -33,7 +33,7 @@ class StepView:
     """One step of a run."""
 
     name: str  # unique in the run
-    step: str  # the step's name, which is its Celery task's name
+    task: str  # name of the step's Celery task
     position: int
     parents: tuple[str, ...]
     status: StepStatus
@@ -59,7 +59,7 @@ class RunView:
     id: UUID
     workflow: str
     version: str
-    definition: str  # hash of the graph that it is pinned to
+    graph_hash: str  # hash of the graph that it is pinned to
     status: RunStatus
     tags: Mapping[str, str]
     idempotency_key: str | None
@@ -75,7 +75,7 @@ class WorkerScope:
     """What a worker runs."""
 
     queues: frozenset[str] = frozenset()  # that it takes messages from; empty: not known yet
-    steps: frozenset[str] = frozenset()  # that it has the code of
+    tasks: frozenset[str] = frozenset()  # that it has the code of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,13 +85,13 @@ class LiveWorker:
     name: str
     processes: int
     expires_at: datetime
-    serves: WorkerScope
+    scope: WorkerScope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
     """A step that is ready in runs that go on."""
 
-    step: str
+    task: str
     queue: str  # empty: where the app routes the step
     runs: tuple[UUID, ...]  # the first ones

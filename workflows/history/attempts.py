@@ -13,14 +13,14 @@ from sqlalchemy import Connection
 
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.outcomes import error_info
-from celeriac.workflows.engine.resolving import Observed
+from celeriac.workflows.engine.resolving import RecordedStep
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.history.arrays import array_of
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.direct import DirectConnections
-from celeriac.workflows.history.outage import patiently
+from celeriac.workflows.history.outage import retry_through_outage
 from celeriac.workflows.history.statements import driver_sql
-from celeriac.workflows.history.transitions import End, SettlementStore
+from celeriac.workflows.history.transitions import AttemptEnd, TransitionStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +42,8 @@ class Claim:
     run_input: str
     results: Mapping[int, str]  # of the parents asked for, by position
     lost: int = 0  # attempts before this one that were lost with their worker
-    before: int = 0  # earlier attempts that do not count: see attempts_before
-    heartbeat: str | None = None  # what an earlier attempt last told of itself
+    uncounted_attempts: int = 0  # earlier attempts that do not count: see attempts_before
+    heartbeat_details: str | None = None  # what an earlier attempt last told of itself
     seconds_left: float | None = None  # to the step's deadline
 
 
@@ -60,7 +60,7 @@ UNLIMITED = Limits()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Next:
+class ClaimNext:
     """A step that the completing statement is to claim as well, if it frees it."""
 
     position: int
@@ -82,7 +82,7 @@ class Failure:
 class Completion:
     """What a completion brought about."""
 
-    goes_on: bool  # whether the run may start those steps; if not, nothing is to be dispatched
+    accepts_work: bool  # whether the run may start those steps; if not, nothing is to be dispatched
     run_ended: bool
     ready: tuple[int, ...]  # steps that it freed, ascending, without the one that it claimed
     next: Attempt | None  # the step that it claimed
@@ -97,7 +97,7 @@ class AttemptStore:
 
     def __init__(self, database: Database) -> None:
         self._direct = DirectConnections(database)
-        self._settlements = SettlementStore(database)
+        self._transitions = TransitionStore(database)
 
     def claim(  # noqa: PLR0917  # as the statement has them
         self,
@@ -109,7 +109,7 @@ class AttemptStore:
         limits: Limits = UNLIMITED,
     ) -> Claim | None:
         """Claim a ready step, or return None if it is not to be had."""
-        return patiently(
+        return retry_through_outage(
             lambda: self._take(
                 "claim",
                 run_id,
@@ -121,7 +121,7 @@ class AttemptStore:
                 total_timeout=limits.total,
                 heartbeat_timeout=limits.heartbeat,
             ),
-            after_outage=lambda: self._take("adopt", run_id, position, name, lease, inputs),
+            if_committed=lambda: self._take("adopt", run_id, position, name, lease, inputs),
         )
 
     def adopt(self, attempt: Attempt, inputs: Sequence[int]) -> Claim | None:
@@ -130,7 +130,7 @@ class AttemptStore:
         Not part of the completing statement: that one may have waited for another completion, whose result
         it does not see.
         """
-        return patiently(
+        return retry_through_outage(
             lambda: self._take("adopt", attempt.run_id, attempt.position, attempt.name, attempt.lease, inputs)
         )
 
@@ -147,8 +147,8 @@ class AttemptStore:
             run_input=row.input,
             results=dict(zip(inputs, row.results, strict=True)),
             lost=row.lost,
-            before=row.attempts_before,
-            heartbeat=row.heartbeat,
+            uncounted_attempts=row.uncounted_attempts,
+            heartbeat_details=row.heartbeat_details,
             seconds_left=None if row.seconds_left is None else float(row.seconds_left),
         )
 
@@ -158,7 +158,7 @@ class AttemptStore:
         result: str,
         graph: Graph,
         *,
-        next_step: Next | None = None,
+        next_step: ClaimNext | None = None,
         transaction: Connection | None = None,
     ) -> Completion | None:
         """Record a result, or return None if the attempt is superseded.
@@ -186,31 +186,31 @@ class AttemptStore:
         if transaction is not None:
             joined = transaction.exec_driver_sql(driver_sql("complete"), parameters).one_or_none()
             return self._completion(attempt, next_step, joined)
-        return patiently(
+        return retry_through_outage(
             lambda: self._completion(attempt, next_step, self._direct.execute("complete", parameters)),
-            after_outage=lambda: self.landed(attempt, next_step),
+            if_committed=lambda: self.find_recorded_completion(attempt, next_step),
         )
 
     def _settle_completion(
         self, attempt: Attempt, result: str, graph: Graph, transaction: Connection | None
     ) -> Completion | None:
-        end = End(status=StepStatus.COMPLETED, data=result)
+        end = AttemptEnd(status=StepStatus.COMPLETED, data=result)
 
         def once() -> Completion | None:
-            settled = self._settlements.settle(
+            settled = self._transitions.settle(
                 attempt.run_id, attempt.position, attempt.attempt, graph, end, transaction=transaction
             )
             if settled is None:
                 return None
-            goes_on = bool(settled.ready) or settled.status in (RunStatus.PENDING, RunStatus.RUNNING)
-            return Completion(goes_on=goes_on, run_ended=settled.run_ended, ready=settled.ready, next=None)
+            accepts_work = bool(settled.ready) or settled.status in (RunStatus.PENDING, RunStatus.RUNNING)
+            return Completion(accepts_work=accepts_work, run_ended=settled.run_ended, ready=settled.ready, next=None)
 
         if transaction is not None:
             return once()
-        return patiently(once, after_outage=lambda: self.landed(attempt, None))
+        return retry_through_outage(once, if_committed=lambda: self.find_recorded_completion(attempt, None))
 
     @staticmethod
-    def _completion(attempt: Attempt, next_step: Next | None, row: Any | None) -> Completion | None:
+    def _completion(attempt: Attempt, next_step: ClaimNext | None, row: Any | None) -> Completion | None:
         if row is None:
             return None
         claimed = None
@@ -223,7 +223,7 @@ class AttemptStore:
                 lease=attempt.lease,
             )
         return Completion(
-            goes_on=row.goes_on,
+            accepts_work=row.accepts_work,
             run_ended=row.run_ended,
             ready=tuple(row.ready),
             next=claimed,
@@ -253,17 +253,17 @@ class AttemptStore:
         def once() -> Failure | None:
             if retry_in is not None and (row := self._direct.execute("await_retry", parameters)) is not None:
                 return Failure(run_ended=False, retry_at=row.due_at)
-            return self._settle_failure(attempt, graph, End(status=StepStatus.FAILED, data=text))
+            return self._settle_failure(attempt, graph, AttemptEnd(status=StepStatus.FAILED, data=text))
 
-        return patiently(once, after_outage=lambda: self._failed(attempt))
+        return retry_through_outage(once, if_committed=lambda: self._failed(attempt))
 
     def lose(self, attempt: Attempt, error: Mapping[str, Any], graph: Graph) -> Failure | None:
         """Record that an attempt was lost with its worker and no other follows; None if it is superseded, or alive."""
-        end = End(status=StepStatus.FAILED, data=json.dumps(error), lost_with=attempt.lease)
+        end = AttemptEnd(status=StepStatus.FAILED, data=json.dumps(error), lost_with=attempt.lease)
         return self._settle_failure(attempt, graph, end)
 
-    def _settle_failure(self, attempt: Attempt, graph: Graph, end: End) -> Failure | None:
-        settled = self._settlements.settle(attempt.run_id, attempt.position, attempt.attempt, graph, end)
+    def _settle_failure(self, attempt: Attempt, graph: Graph, end: AttemptEnd) -> Failure | None:
+        settled = self._transitions.settle(attempt.run_id, attempt.position, attempt.attempt, graph, end)
         if settled is None:
             return None
         return Failure(
@@ -278,15 +278,15 @@ class AttemptStore:
         row = self._outcome(attempt)
         return None if row is None else Failure(run_ended=row.status == StepStatus.FAILED, retry_at=row.due_at)
 
-    def observe(self, run_id: UUID, positions: Sequence[int]) -> dict[int, Observed]:
+    def recorded_steps(self, run_id: UUID, positions: Sequence[int]) -> dict[int, RecordedStep]:
         """Return what became of some steps of a run."""
         parameters = {"run": run_id, "positions": array_of(positions)}
-        rows = patiently(lambda: self._direct.execute_all("observe", parameters))
-        return {row.position: Observed(status=StepStatus(row.status), data=row.data) for row in rows}
+        rows = retry_through_outage(lambda: self._direct.execute_all("recorded_steps", parameters))
+        return {row.position: RecordedStep(status=StepStatus(row.status), data=row.data) for row in rows}
 
     def run_error(self, run_id: UUID) -> Mapping[str, Any] | None:
         """Return why a run failed, as JSON data of an ``ErrorInfo``; None if it has not."""
-        row = patiently(lambda: self._direct.execute("run_error", {"run": run_id}))
+        row = retry_through_outage(lambda: self._direct.execute("run_error", {"run": run_id}))
         if row is None:
             return None
         return error_info(json.loads(row.error or row.ending), row.step)
@@ -308,18 +308,18 @@ class AttemptStore:
             "heartbeat_timeout": limits.heartbeat,
         }
         row = self._direct.execute("heartbeat", parameters)
-        return row is not None and row.goes_on
+        return row is not None and row.accepts_work
 
-    def hand_back(self, attempt: Attempt) -> bool:
+    def release(self, attempt: Attempt) -> bool:
         """Make a claimed step ready again, as a worker that stops does; return whether the attempt was its own.
 
         Raises:
             psycopg.Error: Postgres does not answer; a worker that stops does not wait for it.
         """
         parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
-        return self._direct.execute("hand_back", parameters) is not None
+        return self._direct.execute("release", parameters) is not None
 
-    def landed(self, attempt: Attempt, next_step: Next | None) -> Completion | None:
+    def find_recorded_completion(self, attempt: Attempt, next_step: ClaimNext | None) -> Completion | None:
         """Tell whether a completion whose commit got no answer was recorded; None if it was not.
 
         What it freed is not known any more: the step that it claimed is taken up, the rest is the
@@ -334,13 +334,13 @@ class AttemptStore:
                 "adopt", attempt.run_id, next_step.position, next_step.name, attempt.lease, ()
             )
             return Completion(
-                goes_on=claim is not None,
+                accepts_work=claim is not None,
                 run_ended=False,
                 ready=(),
                 next=claim.attempt if claim else None,
             )
 
-        return patiently(once)
+        return retry_through_outage(once)
 
     def _outcome(self, attempt: Attempt) -> Any | None:
         parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}

@@ -35,15 +35,15 @@ class ControlStore:
     def compensating(self, run_ids: Collection[UUID]) -> list[tuple[UUID, str]]:
         """Return those of some runs that are being undone, each with its definition's hash."""
         with self._database.autocommit() as connection:
-            rows = connection.execute(statement("runs_being_undone"), {"runs": list(run_ids)}).all()
-        return [(row.id, row.definition) for row in rows]
+            rows = connection.execute(statement("compensating_runs"), {"runs": list(run_ids)}).all()
+        return [(row.id, row.graph_hash) for row in rows]
 
     def ready(self, run_ids: Collection[UUID]) -> Mapping[tuple[UUID, str], set[int]]:
         """Return what runs may start now, by run and definition, and note that it is dispatched now."""
         found: dict[tuple[UUID, str], set[int]] = defaultdict(set)
         with self._database.autocommit() as connection:
             for row in connection.execute(statement("dispatch_ready"), {"runs": list(run_ids)}):
-                found[row.run_id, row.definition].add(row.position)
+                found[row.run_id, row.graph_hash].add(row.position)
         return found
 
     def _change(self, name: str, run_ids: Collection[UUID], **parameters: str | None) -> set[UUID]:

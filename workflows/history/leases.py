@@ -35,9 +35,9 @@ class LeaseStore:
         *,
         worker: str,
         lease: timedelta,
-        serves: WorkerScope = UNKNOWN_SCOPE,
+        scope: WorkerScope = UNKNOWN_SCOPE,
         holder: str = "",
-        held: Collection[str] = (),
+        prefetched: Collection[str] = (),
     ) -> None:
         """Extend the leases of processes of one worker, and make those that are not there.
 
@@ -45,9 +45,9 @@ class LeaseStore:
             names: Of the leases.
             worker: The worker's name.
             lease: How long from now.
-            serves: What the worker runs.
-            holder: Which of them ``held`` belongs to.
-            held: Ids of tasks that the worker took from the broker and that nobody has claimed yet.
+            scope: What the worker runs.
+            holder: Which of them ``prefetched`` belongs to.
+            prefetched: Ids of tasks that the worker took from the broker and that nobody has claimed yet.
         """
         with self._database.autocommit() as connection:
             connection.execute(
@@ -56,10 +56,10 @@ class LeaseStore:
                     "names": list(names),
                     "worker": worker,
                     "seconds": lease.total_seconds(),
-                    "queues": sorted(serves.queues),
-                    "steps": sorted(serves.steps),
+                    "queues": sorted(scope.queues),
+                    "tasks": sorted(scope.tasks),
                     "holder": holder,
-                    "held": list(held),
+                    "prefetched": list(prefetched),
                 },
             )
 
@@ -68,11 +68,11 @@ class LeaseStore:
         with self._database.autocommit() as connection:
             connection.execute(statement("expire_leases"), {"names": list(names)})
 
-    def take_duty(self, duty: str, *, worker: str, lease: timedelta) -> bool:
+    def acquire_leader_lease(self, name: str, *, worker: str, lease: timedelta) -> bool:
         """Take or keep a duty; return whether this worker has it now."""
         with self._database.autocommit() as connection:
             row = connection.execute(
-                statement("take_duty"), {"duty": duty, "worker": worker, "seconds": lease.total_seconds()}
+                statement("acquire_leader_lease"), {"name": name, "worker": worker, "seconds": lease.total_seconds()}
             ).one_or_none()
         return row is not None
 
@@ -90,7 +90,7 @@ class LeaseStore:
                 name=row.worker,
                 processes=row.processes,
                 expires_at=row.expires_at,
-                serves=WorkerScope(queues=frozenset(row.queues), steps=frozenset(row.steps)),
+                scope=WorkerScope(queues=frozenset(row.queues), tasks=frozenset(row.tasks)),
             )
             for row in rows
         ]

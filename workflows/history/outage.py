@@ -19,7 +19,7 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
-def patiently(call: Callable[[], T], after_outage: Callable[[], T] | None = None) -> T:
+def retry_through_outage(call: Callable[[], T], if_committed: Callable[[], T] | None = None) -> T:
     """Call until the database answers, for as long as it takes; return what the call returns.
 
     A call whose connection broke may have committed all the same. So when a later try returns None,
@@ -33,8 +33,8 @@ def patiently(call: Callable[[], T], after_outage: Callable[[], T] | None = None
     while True:
         try:
             found = call()
-            if found is None and outage and after_outage is not None:
-                return after_outage()
+            if found is None and outage and if_committed is not None:
+                return if_committed()
             return found
         except (psycopg.Error, DBAPIError, DatabaseUnavailable) as error:
             if not isinstance(error, DatabaseUnavailable) and not is_transient(error):

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from celeriac.workflows.engine.events import Event, EventType
 from celeriac.workflows.engine.graph import Graph
-from celeriac.workflows.engine.resolving import Observed, RunValues
+from celeriac.workflows.engine.resolving import RecordedStep, RunValues
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.templates import evaluate, observed, sources
 from celeriac.workflows.engine.views import ErrorView, RunView, StepView
@@ -30,12 +30,12 @@ _RUNS = sa.table(
             "id",
             "workflow",
             "version",
-            "definition",
+            "graph_hash",
             "status",
             "idempotency_key",
-            "outcome",
+            "ended_by",
             "remaining",
-            "losses",
+            "unhandled_failures",
             "compensations",
         )
     ),
@@ -47,8 +47,8 @@ _TASKS = sa.table(
     *(
         sa.column(name)
         for name in (
-            *("run_id", "position", "name", "step", "queue"),
-            *("status", "remaining", "attempt", "lost", "lease", "outcome"),
+            *("run_id", "position", "name", "task_name", "queue"),
+            *("status", "remaining", "attempt", "lost", "lease", "ended_by"),
         )
     ),
     *(sa.column(name, sa.DateTime(timezone=True)) for name in ("ready_at", "started_at", "finished_at", "due_at")),
@@ -117,7 +117,7 @@ class Reader:
                 raise UnknownRun(run_id=run_id)
             if not steps:
                 return _run_view(row)
-            graph = self._runs.graph(row.definition)
+            graph = self._runs.graph(row.graph_hash)
             tasks = connection.execute(
                 sa.select(
                     *_TASK_COLUMNS,
@@ -131,8 +131,8 @@ class Reader:
     def result(self, run_id: UUID) -> str | None:
         """Return the result of a completed run as JSON text, or None if its workflow returns nothing."""
         with self._database.autocommit() as connection:
-            definition = connection.execute(sa.select(_RUNS.c.definition).where(_RUNS.c.id == run_id)).scalar_one()
-            graph = self._runs.graph(definition)
+            graph_hash = connection.execute(sa.select(_RUNS.c.graph_hash).where(_RUNS.c.id == run_id)).scalar_one()
+            graph = self._runs.graph(graph_hash)
             if graph.returns is None:
                 return None
             names = {*sources(graph.returns), *observed(graph.returns)}
@@ -147,7 +147,7 @@ class Reader:
             run_input = connection.execute(
                 sa.select(data).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence).limit(1)
             ).scalar_one()
-        found = {row.position: Observed(status=StepStatus(row.status), data=row.data) for row in rows}
+        found = {row.position: RecordedStep(status=StepStatus(row.status), data=row.data) for row in rows}
         return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, observed=found))
 
     def input(self, run_id: UUID) -> str:
@@ -209,7 +209,7 @@ def _with_outcome() -> sa.Select[Any]:
     ).select_from(
         _RUNS.outerjoin(
             run_failed,
-            sa.and_(ended_badly, run_failed.c.run_id == _RUNS.c.id, run_failed.c.sequence == _RUNS.c.outcome),
+            sa.and_(ended_badly, run_failed.c.run_id == _RUNS.c.id, run_failed.c.sequence == _RUNS.c.ended_by),
         )
         .outerjoin(
             cause,
@@ -217,7 +217,7 @@ def _with_outcome() -> sa.Select[Any]:
         )
         .outerjoin(
             step_failed,
-            sa.and_(step_failed.c.run_id == cause.c.run_id, step_failed.c.sequence == cause.c.outcome),
+            sa.and_(step_failed.c.run_id == cause.c.run_id, step_failed.c.sequence == cause.c.ended_by),
         )
     )
 
@@ -241,7 +241,7 @@ def _last_failure() -> sa.ScalarSelect[Any]:
 
 
 def _outcome_of(tasks: sa.TableClause) -> sa.ColumnElement[bool]:
-    return sa.and_(_EVENTS.c.run_id == tasks.c.run_id, _EVENTS.c.sequence == tasks.c.outcome)
+    return sa.and_(_EVENTS.c.run_id == tasks.c.run_id, _EVENTS.c.sequence == tasks.c.ended_by)
 
 
 def _run_view(row: Row[Any], steps: tuple[StepView, ...] = ()) -> RunView:
@@ -249,7 +249,7 @@ def _run_view(row: Row[Any], steps: tuple[StepView, ...] = ()) -> RunView:
         id=row.id,
         workflow=row.workflow,
         version=row.version,
-        definition=row.definition,
+        graph_hash=row.graph_hash,
         status=RunStatus(row.status),
         tags=row.tags,
         idempotency_key=row.idempotency_key,
@@ -265,7 +265,7 @@ def _step_view(row: Any, graph: Graph) -> StepView:
     node = graph.nodes[row.position]
     return StepView(
         name=row.name,
-        step=row.step,
+        task=row.task_name,
         position=row.position,
         parents=tuple(graph.nodes[parent].name for parent in graph.parents[row.position]),
         status=StepStatus(row.status),

@@ -17,7 +17,7 @@ from celeriac.workflows.history.statements import statement
 class ReadyGroup:
     """Ready steps whose messages go to one place."""
 
-    step: str
+    task: str
     queue: str  # empty: where the app routes the step
     priority: int
 
@@ -27,7 +27,7 @@ class Unclaimed:
     """A ready step that nobody has claimed for a while."""
 
     run_id: UUID
-    definition: str
+    graph_hash: str
     position: int
     name: str
     dispatched_at: datetime
@@ -39,12 +39,12 @@ class LostAttempt:
     """An attempt whose lease expired."""
 
     run_id: UUID
-    definition: str
+    graph_hash: str
     position: int
     name: str
     attempt: int
     lease: str
-    goes_on: bool  # whether the run may start it again
+    accepts_work: bool  # whether the run may start it again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Exhausted:
     """An attempt whose lease expired, of a step that may have no other."""
 
     attempt: Attempt
-    definition: str
+    graph_hash: str
     lost: int  # attempts of the step that were lost, this one included
 
 
@@ -61,7 +61,7 @@ class Due:
     """A step whose wait was over."""
 
     run_id: UUID
-    definition: str
+    graph_hash: str
     position: int
 
 
@@ -70,9 +70,9 @@ class TimedOut:
     """A running attempt that should have ended."""
 
     attempt: Attempt
-    definition: str
+    graph_hash: str
     lost: int  # attempts of the step that were lost
-    before: int  # earlier attempts that do not count: see attempts_before
+    uncounted_attempts: int  # earlier attempts that do not count: see attempts_before
     past_deadline: bool  # the time of all attempts together is over
 
 
@@ -95,12 +95,12 @@ class ReconcilerStore:
         return [
             LostAttempt(
                 run_id=row.run_id,
-                definition=row.definition,
+                graph_hash=row.graph_hash,
                 position=row.position,
                 name=row.name,
                 attempt=row.attempt,
                 lease=row.lease,
-                goes_on=row.goes_on,
+                accepts_work=row.accepts_work,
             )
             for row in rows
         ]
@@ -115,7 +115,7 @@ class ReconcilerStore:
                 attempt=Attempt(
                     run_id=row.run_id, position=row.position, name=row.name, attempt=row.attempt, lease=row.lease
                 ),
-                definition=row.definition,
+                graph_hash=row.graph_hash,
                 lost=row.lost + 1,
             )
             for row in rows
@@ -126,7 +126,7 @@ class ReconcilerStore:
         with self._database.autocommit() as connection:
             connection.execute(statement("park_ended_retries"), {"batch": batch})
             rows = connection.execute(statement("fire_retries"), {"batch": batch}).all()
-        return [Due(run_id=row.run_id, definition=row.definition, position=row.position) for row in rows]
+        return [Due(run_id=row.run_id, graph_hash=row.graph_hash, position=row.position) for row in rows]
 
     def seconds_to_next_due(self) -> float | None:
         """Return how long the next wait lasts still; None if nothing waits."""
@@ -154,9 +154,9 @@ class ReconcilerStore:
                 attempt=Attempt(
                     run_id=row.run_id, position=row.position, name=row.name, attempt=row.attempt, lease=row.lease
                 ),
-                definition=row.definition,
+                graph_hash=row.graph_hash,
                 lost=row.lost,
-                before=row.attempts_before,
+                uncounted_attempts=row.uncounted_attempts,
                 past_deadline=row.past_deadline,
             )
             for row in rows
@@ -179,7 +179,7 @@ class ReconcilerStore:
         """Return the groups in which there are ready steps."""
         with self._database.autocommit() as connection:
             rows = connection.execute(statement("ready_groups")).all()
-        return [ReadyGroup(step=row.step, queue=row.queue, priority=row.priority) for row in rows]
+        return [ReadyGroup(task=row.task_name, queue=row.queue, priority=row.priority) for row in rows]
 
     def unclaimed(self, group: ReadyGroup, before: datetime, batch: int) -> list[Unclaimed]:
         """Return ready steps of a group that were dispatched before an instant and that no living process holds.
@@ -187,7 +187,7 @@ class ReconcilerStore:
         Those of runs that have ended are left out, and will not be looked at again.
         """
         parameters = {
-            "step": group.step,
+            "task_name": group.task,
             "queue": group.queue,
             "priority": group.priority,
             "before": before,
@@ -199,7 +199,7 @@ class ReconcilerStore:
         return [
             Unclaimed(
                 run_id=row.run_id,
-                definition=row.definition,
+                graph_hash=row.graph_hash,
                 position=row.position,
                 name=row.name,
                 dispatched_at=row.dispatched_at,
@@ -239,7 +239,7 @@ class ReconcilerStore:
     def _runs(self, name: str, batch: int) -> list[tuple[UUID, str]]:
         with self._database.autocommit() as connection:
             rows = connection.execute(statement(name), {"batch": batch}).all()
-        return [(row.id, row.definition) for row in rows]
+        return [(row.id, row.graph_hash) for row in rows]
 
     def recount(self, run_id: UUID, graph: Graph) -> int:
         """Count the parents of a run's pending steps again from their rows; return how many counts were wrong.

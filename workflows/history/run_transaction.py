@@ -29,7 +29,7 @@ _HOOKS = {
     RunStatus.FAILED: "on_failure",
     RunStatus.COMPENSATION_FAILED: "on_failure",
 }
-_VERDICTS = {StepStatus.BLOCKED: EventType.STEP_BLOCKED, StepStatus.SKIPPED: EventType.STEP_SKIPPED}
+_VERDICTS = {StepStatus.UPSTREAM_FAILED: EventType.STEP_UPSTREAM_FAILED, StepStatus.SKIPPED: EventType.STEP_SKIPPED}
 _PHASES = {
     RunStatus.PENDING: Phase.FORWARD,
     RunStatus.RUNNING: Phase.FORWARD,
@@ -41,7 +41,7 @@ _PHASES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
+class Transition:
     """What the end of a step, or a request, brought about.
 
     Attributes:
@@ -61,7 +61,7 @@ class LockedStep(Progress):
 
     attempt: int
     next_position: int | None
-    outcome: int | None
+    ended_by: int | None
     lost: int = 0  # attempts lost by this change
     again: bool = False  # whether this change takes back all earlier attempts
 
@@ -72,10 +72,10 @@ class LockedRun:
 
     status: RunStatus
     remaining: int
-    losses: int
+    unhandled_failures: int
     compensations: int
-    ending: str | None
-    outcome: int | None
+    final_status: str | None
+    ended_by: int | None
     is_started: bool
     is_late: bool
 
@@ -117,7 +117,7 @@ class LockedSteps(dict[int, LockedStep]):
                 failed=row.failed,
                 skipped=row.skipped,
                 next_position=row.next_position,
-                outcome=row.outcome,
+                ended_by=row.ended_by,
             )
             self.before[row.position] = replace(self[row.position])
 
@@ -132,7 +132,7 @@ class LockedSteps(dict[int, LockedStep]):
         return self[position]
 
 
-class Change:
+class RunTransaction:
     """What a transaction does to one run, gathered before it is written.
 
     Locks the run; so the steps are locked before, as whatever else changes both does.
@@ -151,7 +151,7 @@ class Change:
         self.ready: list[int] = []
         self._ended = False
 
-    def tell(
+    def record(
         self,
         kind: EventType,
         data: Any | None = None,
@@ -165,37 +165,37 @@ class Change:
             text = json.dumps(data)
         self.events.append(NewEvent(type=kind, position=position, attempt=attempt, data=text))
 
-    def tell_verdicts(self, decided: Iterable[tuple[int, StepStatus]]) -> None:
+    def record_decisions(self, decided: Iterable[tuple[int, StepStatus]]) -> None:
         """Append the events of steps that are blocked or skipped."""
         for position, verdict in decided:
             if verdict in _VERDICTS:
-                self.tell(_VERDICTS[verdict], position=position)
+                self.record(_VERDICTS[verdict], position=position)
 
     def fail(self, data: dict[str, Any]) -> None:
         """Fail the run; a saga is undone first."""
         if not self.graph.saga:
             self.end(RunStatus.FAILED, data)
             return
-        self.run.status, self.run.ending = RunStatus.COMPENSATING, RunStatus.FAILED.value
-        self.tell(EventType.RUN_COMPENSATING, {"ending": self.run.ending, **data})
+        self.run.status, self.run.final_status = RunStatus.COMPENSATING, RunStatus.FAILED.value
+        self.record(EventType.RUN_COMPENSATING, {"final_status": self.run.final_status, **data})
 
     def end(self, status: RunStatus, data: dict[str, Any] | None) -> None:
         """End the run, and make the hook ready that this end calls."""
         self.run.status, self._ended = status, True
-        self.tell(_ENDS[status], data)
+        self.record(_ENDS[status], data)
         hook = self.graph.hooks.get(_HOOKS.get(status, ""))
         if hook is not None:
             self.steps[hook].status = StepStatus.READY
             self.ready.append(hook)
 
-    def write(self) -> Settled:
+    def write(self) -> Transition:
         """Write everything, and tell what is to be dispatched."""
         run = self.run
         for event, sequence in zip(self.events, self._append_events(), strict=True):
             if event.position is not None:
-                self.steps[event.position].outcome = sequence
+                self.steps[event.position].ended_by = sequence
             elif run.status.is_terminal:
-                run.outcome = sequence
+                run.ended_by = sequence
         self._write_steps()
         self.connection.execute(
             statement("write_run"),
@@ -203,17 +203,17 @@ class Change:
                 "run": self.run_id,
                 "status": run.status.value,
                 "remaining": run.remaining,
-                "losses": run.losses,
+                "unhandled_failures": run.unhandled_failures,
                 "compensations": run.compensations,
-                "ending": run.ending,
-                "outcome": run.outcome,
+                "final_status": run.final_status,
+                "ended_by": run.ended_by,
             },
         )
         if run.status not in FORWARD:
             self.connection.execute(statement("park"), {"run": self.run_id})
         phase = _PHASES.get(run.status)
         ready = tuple(position for position in self.ready if self.graph.nodes[position].phase is phase)
-        return Settled(status=run.status, run_ended=self._ended, ready=ready)
+        return Transition(status=run.status, run_ended=self._ended, ready=ready)
 
     def _append_events(self) -> list[int]:
         written = self.connection.scalars(
@@ -243,7 +243,7 @@ class Change:
                 "failed": [step.failed for step in steps],
                 "skipped": [step.skipped for step in steps],
                 "next_positions": [step.next_position for step in steps],
-                "outcomes": [step.outcome for step in steps],
+                "ended_by": [step.ended_by for step in steps],
                 "lost": [step.lost for step in steps],
                 "again": [step.again for step in steps],
             },
@@ -255,10 +255,10 @@ def _lock_run(connection: Connection, run_id: UUID) -> LockedRun:
     return LockedRun(
         status=RunStatus(row.status),
         remaining=row.remaining,
-        losses=row.losses,
+        unhandled_failures=row.unhandled_failures,
         compensations=row.compensations,
-        ending=row.ending,
-        outcome=row.outcome,
+        final_status=row.final_status,
+        ended_by=row.ended_by,
         is_started=row.is_started,
         is_late=row.is_late,
     )

@@ -10,14 +10,14 @@ from sqlalchemy import Connection
 
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.ids import new_run_id
-from celeriac.workflows.engine.progress import fresh
+from celeriac.workflows.engine.progress import initial_steps
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import UnknownRun
 from celeriac.workflows.history.arrays import array_of
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.run_transaction import Settled
+from celeriac.workflows.history.run_transaction import Transition
 from celeriac.workflows.history.statements import statement
-from celeriac.workflows.history.transitions import SettlementStore
+from celeriac.workflows.history.transitions import TransitionStore
 
 
 class RunStore:
@@ -25,7 +25,7 @@ class RunStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._settlements = SettlementStore(database)
+        self._transitions = TransitionStore(database)
         self._graphs: dict[str, Graph] = {}
         self._tasks: dict[str, dict[str, str]] = {}
 
@@ -59,7 +59,7 @@ class RunStore:
             "run": new_run_id(),
             "workflow": graph.workflow,
             "version": graph.version,
-            "definition": graph.hash,
+            "graph_hash": graph.hash,
             "remaining": len(graph.ends),
             "tags": json.dumps(dict(tags)),
             "idempotency_key": idempotency_key,
@@ -83,7 +83,7 @@ class RunStore:
         *,
         tags: Mapping[str, str],
         timeout: float | None = None,
-    ) -> tuple[UUID, Settled]:
+    ) -> tuple[UUID, Transition]:
         """Record a new run that starts with results of another one; all of it, or nothing.
 
         Args:
@@ -108,7 +108,7 @@ class RunStore:
             rows = connection.execute(statement("reusable_results"), {"run": original, "names": list(names)})
             found = {names[row.name]: row.result for row in rows}
             results = {position: found[position] for position in reused}
-            return run_id, self._settlements.reuse(run_id, graph, results, connection)
+            return run_id, self._transitions.reuse(run_id, graph, results, connection)
 
     @staticmethod
     def _insert(connection: Connection, parameters: Mapping[str, object]) -> tuple[UUID, bool]:
@@ -121,10 +121,10 @@ class RunStore:
     def _tasks_of(self, graph: Graph) -> dict[str, str]:
         """Return the columns of a run's tasks as Postgres writes arrays: the same for all runs of a graph."""
         if graph.hash not in self._tasks:
-            steps = fresh(graph)
+            steps = initial_steps(graph)
             self._tasks[graph.hash] = {
                 "names": array_of(node.name for node in graph.nodes),
-                "steps": array_of(node.step for node in graph.nodes),
+                "tasks": array_of(node.task for node in graph.nodes),
                 "queues": array_of(node.queue or "" for node in graph.nodes),
                 "priorities": array_of(node.priority or 0 for node in graph.nodes),
                 "max_attempts": array_of(node.max_attempts for node in graph.nodes),
@@ -151,19 +151,19 @@ class RunStore:
             )
         self._graphs[graph.hash] = graph
 
-    def graph(self, definition: str) -> Graph:
+    def graph(self, graph_hash: str) -> Graph:
         """Return the graph of a hash, from memory if this store has seen it.
 
         Raises:
             LookupError: no run was ever started with it.
         """
-        if definition not in self._graphs:
+        if graph_hash not in self._graphs:
             with self._database.autocommit() as connection:
-                found = connection.execute(statement("definition"), {"hash": definition}).scalar()
+                found = connection.execute(statement("graph_by_hash"), {"hash": graph_hash}).scalar()
             if found is None:
-                raise LookupError(f"No definition {definition!r} in this database")
-            self._graphs[definition] = Graph.from_json(found)
-        return self._graphs[definition]
+                raise LookupError(f"No definition {graph_hash!r} in this database")
+            self._graphs[graph_hash] = Graph.from_json(found)
+        return self._graphs[graph_hash]
 
     def status(self, run_id: UUID) -> RunStatus:
         """Return the status of a run.

@@ -22,16 +22,16 @@ from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.run_transaction import (
     FORWARD,
-    Change,
     LockedStep,
     LockedSteps,
-    Settled,
+    RunTransaction,
+    Transition,
 )
 from celeriac.workflows.history.statements import statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class End:
+class AttemptEnd:
     """How an attempt ends.
 
     Attributes:
@@ -45,7 +45,7 @@ class End:
     lost_with: str | None = None
 
 
-class SettlementStore:
+class TransitionStore:
     """Settles one run at a time. Each method is a transaction of its own, unless it is given one."""
 
     def __init__(self, database: Database) -> None:
@@ -57,10 +57,10 @@ class SettlementStore:
         position: int,
         attempt: int,
         graph: Graph,
-        end: End,
+        end: AttemptEnd,
         *,
         transaction: Connection | None = None,
-    ) -> Settled | None:
+    ) -> Transition | None:
         """Record how an attempt ends, and all that follows; return None if it is superseded.
 
         Args:
@@ -82,14 +82,14 @@ class SettlementStore:
             if step.next_position is not None:
                 steps.lock({step.next_position})
             step.status, step.lost = end.status, int(end.lost_with is not None)
-            decided = progress.spread(graph, steps, position) if _is_forward(graph, position) else []
-            change = Change(connection, run_id, graph, steps)
+            decided = progress.propagate(graph, steps, position) if _is_forward(graph, position) else []
+            change = RunTransaction(connection, run_id, graph, steps)
             if end.lost_with is not None:
-                change.tell(EventType.STEP_LOST, {"worker": end.lost_with}, position=position, attempt=attempt)
+                change.record(EventType.STEP_LOST, {"worker": end.lost_with}, position=position, attempt=attempt)
             completed = end.status is StepStatus.COMPLETED
             kind = EventType.STEP_COMPLETED if completed else EventType.STEP_FAILED
-            change.tell(kind, text=end.data, position=position, attempt=attempt)
-            change.tell_verdicts(decided)
+            change.record(kind, text=end.data, position=position, attempt=attempt)
+            change.record_decisions(decided)
             change.ready = [child for child, verdict in decided if verdict is StepStatus.READY]
             if _is_forward(graph, position):
                 _count(change, [(position, end.status), *decided])
@@ -97,7 +97,7 @@ class SettlementStore:
                 _compensated(change, position)
             return change.write()
 
-    def compensate(self, run_id: UUID, graph: Graph) -> Settled | None:
+    def compensate(self, run_id: UUID, graph: Graph) -> Transition | None:
         """Undo a saga: plan the compensations of what has completed, or end the run if nothing is left to undo.
 
         Returns:
@@ -107,7 +107,7 @@ class SettlementStore:
             # Whoever is claiming a step at this moment either has its row, or will find the run being undone.
             steps = LockedSteps(connection, run_id, graph)
             steps.lock_all()
-            change = Change(connection, run_id, graph, steps)
+            change = RunTransaction(connection, run_id, graph, steps)
             if change.run.status is not RunStatus.COMPENSATING or change.run.compensations:
                 return None
             if connection.scalar(statement("has_running"), {"run": run_id}):
@@ -119,22 +119,22 @@ class SettlementStore:
                     step.status, step.remaining, step.next_position = StepStatus.PENDING, 1, following
                 steps[plan[0]].status, steps[plan[0]].remaining = StepStatus.READY, 0
                 change.run.compensations = len(plan)
-                change.tell(EventType.COMPENSATION_PLANNED, {"steps": plan})
+                change.record(EventType.COMPENSATION_PLANNED, {"steps": plan})
                 return replace(change.write(), ready=tuple(plan))
-            data = dict(connection.scalar(statement("ending_data"), {"run": run_id}))
-            change.end(RunStatus(data.pop("ending")), data)
+            data = dict(connection.scalar(statement("final_data"), {"run": run_id}))
+            change.end(RunStatus(data.pop("final_status")), data)
             return change.write()
 
-    def time_out(self, run_id: UUID, graph: Graph) -> Settled | None:
+    def time_out(self, run_id: UUID, graph: Graph) -> Transition | None:
         """Fail a run that has taken too long; return None if it has not, or has ended."""
         with self._database.transaction() as connection:
-            change = Change(connection, run_id, graph, LockedSteps(connection, run_id, graph))
+            change = RunTransaction(connection, run_id, graph, LockedSteps(connection, run_id, graph))
             if change.run.status not in FORWARD or not change.run.is_late:
                 return None
             change.fail({"type": "RunTimedOut", "message": "The run did not end within its time."})
             return change.write()
 
-    def retry(self, run_id: UUID, graph: Graph, timeout: float) -> Settled | None:
+    def retry(self, run_id: UUID, graph: Graph, timeout: float) -> Transition | None:
         """Let a failed run go on from its failed steps, or a saga from the compensation that failed.
 
         Returns:
@@ -143,18 +143,18 @@ class SettlementStore:
         with self._database.transaction() as connection:
             steps = LockedSteps(connection, run_id, graph)
             steps.lock_all()
-            change = Change(connection, run_id, graph, steps)
+            change = RunTransaction(connection, run_id, graph, steps)
             run = change.run
             if run.status is RunStatus.COMPENSATION_FAILED:
                 again = [i for i in sorted(graph.compensations.values()) if steps[i].status is StepStatus.FAILED]
                 decided: list[tuple[int, StepStatus]] = []
-                run.status, run.outcome = RunStatus.COMPENSATING, None
+                run.status, run.ended_by = RunStatus.COMPENSATING, None
             elif run.status is RunStatus.FAILED and not _is_undone(graph, steps):
                 again, decided = _again(graph, steps)
                 run.status = RunStatus.RUNNING if run.is_started else RunStatus.PENDING
                 run.remaining = progress.remaining(graph, steps)
-                run.losses = progress.losses(graph, steps, graph.forward)
-                run.ending = run.outcome = None
+                run.unhandled_failures = progress.unhandled_failures(graph, steps, graph.forward)
+                run.final_status = run.ended_by = None
                 connection.execute(statement("extend_run"), {"run": run_id, "timeout": timeout})
             else:
                 return None
@@ -163,11 +163,11 @@ class SettlementStore:
             if "on_failure" in graph.hooks:
                 hook = steps[graph.hooks["on_failure"]]
                 hook.status, hook.again = StepStatus.DORMANT, True
-            change.tell(EventType.RUN_RETRIED, {"steps": again})
-            change.tell_verdicts(decided)
+            change.record(EventType.RUN_RETRIED, {"steps": again})
+            change.record_decisions(decided)
             return change.write()
 
-    def reuse(self, run_id: UUID, graph: Graph, results: Mapping[int, str], transaction: Connection) -> Settled:
+    def reuse(self, run_id: UUID, graph: Graph, results: Mapping[int, str], transaction: Connection) -> Transition:
         """Complete steps of a run that has just been started with results that another run has.
 
         Args:
@@ -178,12 +178,12 @@ class SettlementStore:
         """
         steps = LockedSteps(transaction, run_id, graph)
         steps.lock_all()
-        change = Change(transaction, run_id, graph, steps)
+        change = RunTransaction(transaction, run_id, graph, steps)
         for position, result in results.items():
             steps[position].status, steps[position].remaining = StepStatus.COMPLETED, 0
-            decided = progress.spread(graph, steps, position)
-            change.tell(EventType.STEP_REUSED, text=result, position=position, attempt=0)
-            change.tell_verdicts(decided)
+            decided = progress.propagate(graph, steps, position)
+            change.record(EventType.STEP_REUSED, text=result, position=position, attempt=0)
+            change.record_decisions(decided)
         change.run.remaining = progress.remaining(graph, steps)
         change.ready = [position for position in graph.forward if steps[position].status is StepStatus.READY]
         return change.write()
@@ -212,31 +212,31 @@ def _is_over(connection: Connection, lease: str) -> bool:
     return bool(connection.scalar(statement("lease_is_over"), {"lease": lease}))
 
 
-def _count(change: Change, ended: list[tuple[int, StepStatus]]) -> None:
+def _count(change: RunTransaction, ended: list[tuple[int, StepStatus]]) -> None:
     """Count steps that ended down at the run, and end it if that is so. The rest follow from the first of them."""
     graph, run = change.graph, change.run
     ended = [(position, status) for position, status in ended if status.is_terminal]
     run.remaining -= sum(position in graph.ends for position, _ in ended)
-    run.losses += sum(progress.is_loss(graph, position, status) for position, status in ended)
+    run.unhandled_failures += sum(progress.is_unhandled_failure(graph, position, status) for position, status in ended)
     if run.status not in FORWARD:
         return
     cause = graph.nodes[ended[0][0]].name
     if any(progress.fails_run(graph, position, status) for position, status in ended):
         change.fail({"step": cause})
-    elif run.remaining == 0 and run.losses:
+    elif run.remaining == 0 and run.unhandled_failures:
         change.fail({"step": cause if ended[0][1] is StepStatus.FAILED else _first_failure(change) or cause})
     elif run.remaining == 0:
         change.end(RunStatus.COMPLETED, None)
 
 
-def _first_failure(change: Change) -> str | None:
+def _first_failure(change: RunTransaction) -> str | None:
     """Return the step whose failure came first and was not made good by an error handler."""
     failed = list(change.connection.scalars(statement("first_failure"), {"run": change.run_id}))
     lost = [i for i in failed if change.graph.handlers.get(i) is None or change.graph.handlers[i] in failed]
     return change.graph.nodes[lost[0]].name if lost else None
 
 
-def _compensated(change: Change, position: int) -> None:
+def _compensated(change: RunTransaction, position: int) -> None:
     """Carry on with the plan after a compensation has ended."""
     run, step = change.run, change.steps[position]
     if step.status is StepStatus.FAILED:
@@ -259,7 +259,7 @@ def _plan(graph: Graph, steps: Mapping[int, LockedStep]) -> list[int]:
         and steps[position].attempt  # results that a fork took over are the original's to undo
         and steps[compensation].status is StepStatus.DORMANT
     ]
-    return [graph.compensations[i] for i in sorted(undone, key=lambda i: steps[i].outcome or 0, reverse=True)]
+    return [graph.compensations[i] for i in sorted(undone, key=lambda i: steps[i].ended_by or 0, reverse=True)]
 
 
 def _is_undone(graph: Graph, steps: Mapping[int, LockedStep]) -> bool:
@@ -267,12 +267,12 @@ def _is_undone(graph: Graph, steps: Mapping[int, LockedStep]) -> bool:
 
 
 def _again(graph: Graph, steps: Mapping[int, LockedStep]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
-    """Take back what failed in steps that are locked; see ``progress.again``."""
+    """Take back what failed in steps that are locked; see ``progress.reset_failed``."""
     bare: dict[int, Progress] = {
         i: Progress(remaining=step.remaining, status=step.status, failed=step.failed, skipped=step.skipped)
         for i, step in steps.items()
     }
-    again, decided = progress.again(graph, bare)
+    again, decided = progress.reset_failed(graph, bare)
     for position, after in bare.items():
         step = steps[position]
         step.status, step.remaining = after.status, after.remaining

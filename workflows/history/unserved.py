@@ -13,7 +13,9 @@ from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.reconciliation import ReadyGroup
 
 _RUNS = sa.table("workflow_runs", sa.column("id"), sa.column("status"))
-_TASKS = sa.table("workflow_tasks", *(sa.column(name) for name in ("run_id", "step", "queue", "priority", "status")))
+_TASKS = sa.table(
+    "workflow_tasks", *(sa.column(name) for name in ("run_id", "task_name", "queue", "priority", "status"))
+)
 _MOST_RUNS = 5  # that are named, of as many as there may be
 
 
@@ -27,7 +29,7 @@ def waiting(database: Database, groups: Collection[ReadyGroup]) -> list[Waiting]
                 .select_from(_TASKS.join(_RUNS, _RUNS.c.id == _TASKS.c.run_id))
                 .where(
                     _TASKS.c.status == StepStatus.READY.value,
-                    _TASKS.c.step == group.step,
+                    _TASKS.c.task_name == group.task,
                     _TASKS.c.queue == group.queue,
                     _TASKS.c.priority == group.priority,
                     _RUNS.c.status.in_([RunStatus.PENDING.value, RunStatus.RUNNING.value]),
@@ -35,8 +37,8 @@ def waiting(database: Database, groups: Collection[ReadyGroup]) -> list[Waiting]
                 .limit(_MOST_RUNS)
             )
             if runs := connection.scalars(query).all():
-                found.setdefault((group.step, group.queue), []).extend(runs)
+                found.setdefault((group.task, group.queue), []).extend(runs)
     return [
-        Waiting(step=step, queue=queue, runs=tuple(sorted(set(runs))[:_MOST_RUNS]))
-        for (step, queue), runs in sorted(found.items())
+        Waiting(task=task, queue=queue, runs=tuple(sorted(set(runs))[:_MOST_RUNS]))
+        for (task, queue), runs in sorted(found.items())
     ]

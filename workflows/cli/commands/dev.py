@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.cli.command_context import Invocation, pass_invocation
+from celeriac.workflows.cli.command_context import CommandContext, pass_command
 from celeriac.workflows.cli.local import programs
 from celeriac.workflows.cli.local.processes import STOPPING, Children
 from celeriac.workflows.cli.local.servers import servers
@@ -28,16 +28,16 @@ _STYLES = {"worker": "cyan", "beat": "magenta", "flower": "yellow", "celeriac": 
 @click.option("--beat/--no-beat", default=True, help="Start the scheduler.")
 @click.option("--flower/--no-flower", default=True, help="Start Flower, the monitor.")
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=FLOWER_PORT, show_default=True)
-@pass_invocation
+@pass_command
 def dev(
-    invocation: Invocation, *, concurrency: int | None, pool: str, beat: bool, flower: bool, flower_port: int
+    command: CommandContext, *, concurrency: int | None, pool: str, beat: bool, flower: bool, flower_port: int
 ) -> None:
     """Run a whole fleet on this machine, with one log.
 
     Worker, beat and Flower. Configured servers are used; where none are, embedded ones start, with their data in
     CELERIAC_DATA_DIR (.celeriac), where it stays. Ctrl-C stops everything.
     """
-    settings = invocation.settings()
+    settings = command.settings()
     if not settings.imports:
         raise ConfigurationError(
             detail="There are no workflows to run. Name the modules that have some: "
@@ -46,7 +46,7 @@ def dev(
     catalog = Catalog.load(settings.imports)
     if flower:
         _require_free(flower_port)
-    write = partial(_write, invocation.out)
+    write = partial(_write, command.out)
     with stop_on_signals() as stop, servers(settings) as served:
         revision = schema.migrate(served.require_database_url())
         write("celeriac", f"The database is ready, at schema {revision}.")

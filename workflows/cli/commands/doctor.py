@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from celeriac.workflows.cli.checks import Check, CheckStatus
-from celeriac.workflows.cli.command_context import Invocation, pass_invocation
+from celeriac.workflows.cli.command_context import CommandContext, pass_command
 from celeriac.workflows.cli.diagnostics import examine
 
 _LOOKS = {
@@ -24,19 +24,19 @@ _LOOKS = {
 
 @click.command
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
-@pass_invocation
-def doctor(invocation: Invocation, *, as_json: bool) -> None:
+@pass_command
+def doctor(command: CommandContext, *, as_json: bool) -> None:
     """Check what runs need to go on, and say what to do.
 
     Settings, packages, imports, database, schema, broker, workers, queues, and whether workers have the code of what
     waits. The exit code is 1 when there is an error; a warning leaves it at 0.
     """
-    found = examine(invocation.settings)
+    found = examine(command.settings)
     healthy = all(check.status is not CheckStatus.ERROR for check in found)
     if as_json:
-        invocation.print_json({"healthy": healthy, "checks": [asdict(check) for check in found]})
+        command.print_json({"healthy": healthy, "checks": [asdict(check) for check in found]})
     else:
-        invocation.out.print(report(found))
+        command.out.print(report(found))
     if not healthy:
         sys.exit(1)
 

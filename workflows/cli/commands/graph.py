@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.cli.command_context import Invocation, pass_invocation
+from celeriac.workflows.cli.command_context import CommandContext, pass_command
 from celeriac.workflows.cli.display import drawing
 from celeriac.workflows.cli.workflow_target import find_workflow
 from celeriac.workflows.engine.graph import Graph
@@ -18,30 +18,30 @@ from celeriac.workflows.engine.graph import Graph
     "--format", "form", type=click.Choice(["text", "mermaid", "dot", "json"]), default="text", show_default=True
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
-@pass_invocation
-def graph(invocation: Invocation, *, workflow: str, form: str, as_json: bool) -> None:
+@pass_command
+def graph(command: CommandContext, *, workflow: str, form: str, as_json: bool) -> None:
     """Print a workflow's graph and the canvases it compiles to.
 
     WORKFLOW is a name, or module:workflow. No server is needed.
     """
-    found = _find(invocation, workflow)
+    found = _find(command, workflow)
     if as_json or form == "json":
         canvases = [
             {"after": list(after), "canvas": canvas.describe(found)} for after, canvas in drawing.published(found)
         ]
-        invocation.print_json({"hash": found.hash, **found.to_json(), "canvases": canvases})
+        command.print_json({"hash": found.hash, **found.to_json(), "canvases": canvases})
     elif form == "mermaid":
         click.echo(drawing.as_mermaid(found))
     elif form == "dot":
         click.echo(drawing.as_dot(found))
     else:
-        invocation.out.print(Text(drawing.summary(found), style="bold"), soft_wrap=True)
+        command.out.print(Text(drawing.summary(found), style="bold"), soft_wrap=True)
         click.echo(drawing.as_text(found))
-        invocation.out.print(Text("\ncanvases that Celery is handed", style="bold"))
+        command.out.print(Text("\ncanvases that Celery is handed", style="bold"))
         click.echo(drawing.canvases_as_text(found))
 
 
-def _find(invocation: Invocation, workflow: str) -> Graph:
+def _find(command: CommandContext, workflow: str) -> Graph:
     if ":" in workflow:
         return find_workflow(workflow)[1].graph
-    return Catalog.load(invocation.settings().imports).workflow(workflow).graph
+    return Catalog.load(command.settings().imports).workflow(workflow).graph

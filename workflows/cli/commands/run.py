@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.cli.command_context import Invocation, pass_invocation
+from celeriac.workflows.cli.command_context import CommandContext, pass_command
 from celeriac.workflows.cli.following import follow
 from celeriac.workflows.cli.inputs import read_input
 from celeriac.workflows.cli.local import programs
@@ -37,9 +37,9 @@ _LAST_LINES = 20  # of the worker's log, shown when it dies
 @click.option("--pool", type=click.Choice(["prefork", "threads", "solo"]), default="prefork", show_default=True)
 @click.option("--keep", is_flag=True, help="Leave servers and worker up after the run, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run and its result as JSON.")
-@pass_invocation
+@pass_command
 def run(
-    invocation: Invocation,
+    command: CommandContext,
     *,
     target: str,
     input_: str | None,
@@ -58,7 +58,7 @@ def run(
     value = read_input(input_, sys.stdin)
     module, workflow = find_workflow(target)
     workflow.encode_json_input(value)  # refused here, before anything is started for it
-    settings = invocation.settings()
+    settings = command.settings()
     settings = settings.model_copy(update={"imports": tuple(dict.fromkeys((*settings.imports, module)))})
     catalog = Catalog.load(settings.imports)
     with stop_on_signals() as stop, servers(settings) as served:
@@ -68,17 +68,17 @@ def run(
             Client(served, catalog=catalog) as client,
         ):
             started = client.start_json(workflow.name, value)
-            view = follow(started, console=invocation.err, stop=stop, timeout=timeout, each_look=worker.must_live)
-            code = report_outcome(invocation, started, view, stop, as_json=as_json, later=_GOES_ON)
+            view = follow(started, console=command.err, stop=stop, timeout=timeout, each_look=worker.must_live)
+            code = report_outcome(command, started, view, stop, as_json=as_json, later=_GOES_ON)
             worker.keep_log = code != 0
             if stop.made:
-                invocation.note(STOPPING)
+                command.note(STOPPING)
             elif keep:
-                _keep(invocation, served)
+                _keep(command, served)
                 while not stop.wait(0.2):
                     worker.must_live()
         if worker.keep_log:
-            invocation.note(f"The worker's log is {worker.log}")
+            command.note(f"The worker's log is {worker.log}")
     sys.exit(code)
 
 
@@ -133,7 +133,7 @@ def _worker(
         log.unlink()
 
 
-def _keep(invocation: Invocation, settings: Settings) -> None:
-    invocation.note("Servers and worker stay up until Ctrl-C. For another terminal:")
+def _keep(command: CommandContext, settings: Settings) -> None:
+    command.note("Servers and worker stay up until Ctrl-C. For another terminal:")
     for line in programs.exports(settings):
-        invocation.note(f"  {line}")
+        command.note(f"  {line}")

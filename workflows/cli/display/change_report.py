@@ -9,7 +9,7 @@ from uuid import UUID
 
 from celeriac.workflows.cli.display import formatting
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.errors import RunEnded
+from celeriac.workflows.errors import InvalidRunState
 
 _MOST_RUNS = 20  # that a person is shown one by one
 
@@ -24,7 +24,7 @@ class Unchanged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class ChangeReport:
     """What became of the runs."""
 
     action: str  # 'paused'
@@ -36,7 +36,7 @@ class Outcome:
     def refusals(self) -> list[str]:
         """A line for each run that cannot be changed so."""
         return [
-            str(RunEnded(run_id=run.run_id, status=run.status.value, action=self.action))
+            str(InvalidRunState(run_id=run.run_id, status=run.status.value, action=self.action))
             for run in self.unchanged
             if run.refused
         ]

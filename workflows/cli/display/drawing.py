@@ -88,17 +88,17 @@ def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
     """Yield parent, child, and whether the child is called with the parent's result, or with what became of it."""
     for child, parents in enumerate(graph.parents):
         for parent in parents:
-            yield parent, child, parent in graph.inputs[child] or parent in graph.watched[child]
+            yield parent, child, parent in graph.inputs[child] or parent in graph.outcome_inputs[child]
     for kept, position in graph.compensations.items():
         yield kept, position, True
 
 
 def _positions(canvas: Canvas) -> set[int]:
-    return {position for stretch in (*canvas.stretches, canvas.body) for position in stretch}
+    return {position for segment in (*canvas.segments, canvas.body) for position in segment}
 
 
 def _notes(node: Node) -> str:
-    notes = [] if node.name == node.step else [node.step]
+    notes = [] if node.name == node.task else [node.task]
     if role := formatting.role(node):
         notes.append(role)
     if node.needs is not None:

@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from celeriac.workflows.cli.display import formatting
-from celeriac.workflows.cli.display.layout import FOLD_FROM
-from celeriac.workflows.cli.display.render import RUN_LOOKS, STEP_LOOKS, Look
+from celeriac.workflows.cli.display.layout import COLLAPSE_FROM
+from celeriac.workflows.cli.display.render import RUN_STYLES, STEP_STYLES, StatusStyle
 from celeriac.workflows.client.explain import Reason
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import ErrorView, RunView, StepView
@@ -26,51 +26,51 @@ def run_errors(view: RunView, *, traceback: bool) -> RenderableType:
     alike: dict[Hashable, list[StepView]] = {}
     for step in view.steps:
         if step.error is not None:
-            key = (step.step, step.status, step.attempt, step.error.type, step.error.message)
+            key = (step.task, step.status, step.attempt, step.error.type, step.error.message)
             alike.setdefault(key, []).append(step)
     blocks: list[RenderableType] = []
     for group in alike.values():
-        together = len(group) >= FOLD_FROM
+        together = len(group) >= COLLAPSE_FROM
         for step in group[:1] if together else group:
-            name = f"{step.step} × {len(group):,}" if together else step.name
+            name = f"{step.task} × {len(group):,}" if together else step.name
             blocks.extend(_step_error(name, step, view.status, traceback=traceback))
     if view.error is not None and (view.error.step is None or not blocks):
         blocks.extend(_run_error(view, view.error, traceback=traceback))
     return Group(*blocks)
 
 
-def reasons_page(view: RunView, reasons: Sequence[Reason], *, fold: bool = True) -> RenderableType:
+def reasons_page(view: RunView, reasons: Sequence[Reason], *, collapse: bool = True) -> RenderableType:
     """Return why steps have not run, a line each; those that run now are left out.
 
     Args:
         view: The run, with its steps.
         reasons: Of its steps.
-        fold: Whether steps of one reason share a line, and no more lines are shown than a person reads.
+        collapse: Whether steps of one reason share a line, and no more lines are shown than a person reads.
     """
     steps = {step.name: step for step in view.steps}
     waiting = [reason for reason in reasons if steps[reason.step].status is not StepStatus.RUNNING]
     groups: dict[Hashable, list[Reason]] = {}
     for reason in waiting:
-        groups.setdefault(reason.why if fold else reason.step, []).append(reason)
+        groups.setdefault(reason.why if collapse else reason.step, []).append(reason)
     lines = [
         Text.assemble(("· ", "dim"), (_names([steps[reason.step] for reason in group]), "bold"), f": {group[0].why}")
         for group in groups.values()
     ]
-    if fold and len(lines) > _MOST_REASONS:
+    if collapse and len(lines) > _MOST_REASONS:
         left = sum(len(group) for group in list(groups.values())[_MOST_REASONS:])
         lines[_MOST_REASONS:] = [Text(f"… and {formatting.count(left, 'step')} more (--all shows them)", "dim")]
     return Group(*lines)
 
 
 def _names(steps: Sequence[StepView]) -> str:
-    if len(steps) >= FOLD_FROM and len({step.step for step in steps}) == 1:
-        return f"{steps[0].step} × {len(steps):,}"
+    if len(steps) >= COLLAPSE_FROM and len({step.task for step in steps}) == 1:
+        return f"{steps[0].task} × {len(steps):,}"
     return formatting.some([step.name for step in steps])
 
 
 def _step_error(name: str, step: StepView, run: RunStatus, *, traceback: bool) -> Iterator[RenderableType]:
     assert step.error is not None
-    look = STEP_LOOKS[StepStatus.FAILED if step.status is StepStatus.FAILED else StepStatus.RETRYING]
+    look = STEP_STYLES[StepStatus.FAILED if step.status is StepStatus.FAILED else StepStatus.RETRYING]
     where = {
         StepStatus.FAILED: f"failed on attempt {step.attempt}",
         StepStatus.RETRYING: f"failed on attempt {step.attempt}{_what_follows(step, run)}",
@@ -82,7 +82,7 @@ def _step_error(name: str, step: StepView, run: RunStatus, *, traceback: bool) -
 
 
 def _run_error(view: RunView, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
-    look = RUN_LOOKS[view.status]
+    look = RUN_STYLES[view.status]
     if view.status in (RunStatus.CANCELLED, RunStatus.TERMINATED):
         yield Text.assemble(
             (f"{look.glyph} ", look.style), (f"The run was {view.status}", "bold"), f": {error.message}"
@@ -91,7 +91,7 @@ def _run_error(view: RunView, error: ErrorView, *, traceback: bool) -> Iterator[
         yield from _error(look, f"{error.step or 'The run'} failed", error, traceback=traceback)
 
 
-def _error(look: Look, where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
+def _error(look: StatusStyle, where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
     yield Text.assemble(
         (f"{look.glyph} ", look.style), (where, "bold"), ": ", (f"{error.type}: {error.message}", "red")
     )

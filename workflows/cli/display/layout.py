@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-FOLD_FROM = 6  # so many alike siblings become one line
+COLLAPSE_FROM = 6  # so many alike siblings become one line
 
 _TOP = -1  # stands for the run itself, the parent of all steps without parents
 
@@ -112,6 +112,6 @@ def _folded(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tu
     lines: dict[Hashable, list[int]] = {}
     for position in branches:
         key = keys[position]
-        folds = key is not None and count[key] >= FOLD_FROM
+        folds = key is not None and count[key] >= COLLAPSE_FROM
         lines.setdefault((key,) if folds else position, []).append(position)
     return [tuple(positions) for positions in lines.values()]

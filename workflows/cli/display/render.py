@@ -16,41 +16,41 @@ from rich.table import Table
 from rich.text import Text
 
 from celeriac.workflows.cli.display import formatting
-from celeriac.workflows.cli.display.layout import FOLD_FROM, Row, arrange
+from celeriac.workflows.cli.display.layout import COLLAPSE_FROM, Row, arrange
 from celeriac.workflows.engine.events import Event
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import RunView, StepView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class StatusStyle:
     """How a state looks."""
 
     glyph: str
     style: str
 
 
-STEP_LOOKS: Mapping[StepStatus, Look] = {
-    StepStatus.DORMANT: Look(glyph=" ", style="dim"),
-    StepStatus.PENDING: Look(glyph="○", style="dim"),
-    StepStatus.READY: Look(glyph="◌", style="blue"),
-    StepStatus.RUNNING: Look(glyph="●", style="yellow"),
-    StepStatus.RETRYING: Look(glyph="↻", style="magenta"),
-    StepStatus.COMPLETED: Look(glyph="✓", style="green"),
-    StepStatus.FAILED: Look(glyph="✗", style="bold red"),
-    StepStatus.BLOCKED: Look(glyph="⊘", style="red"),
-    StepStatus.SKIPPED: Look(glyph="–", style="dim"),
+STEP_STYLES: Mapping[StepStatus, StatusStyle] = {
+    StepStatus.DORMANT: StatusStyle(glyph=" ", style="dim"),
+    StepStatus.PENDING: StatusStyle(glyph="○", style="dim"),
+    StepStatus.READY: StatusStyle(glyph="◌", style="blue"),
+    StepStatus.RUNNING: StatusStyle(glyph="●", style="yellow"),
+    StepStatus.RETRYING: StatusStyle(glyph="↻", style="magenta"),
+    StepStatus.COMPLETED: StatusStyle(glyph="✓", style="green"),
+    StepStatus.FAILED: StatusStyle(glyph="✗", style="bold red"),
+    StepStatus.UPSTREAM_FAILED: StatusStyle(glyph="⊘", style="red"),
+    StepStatus.SKIPPED: StatusStyle(glyph="–", style="dim"),
 }
-RUN_LOOKS: Mapping[RunStatus, Look] = {
-    RunStatus.PENDING: Look(glyph="○", style="blue"),
-    RunStatus.RUNNING: Look(glyph="●", style="yellow"),
-    RunStatus.PAUSED: Look(glyph="‖", style="magenta"),
-    RunStatus.COMPENSATING: Look(glyph="↩", style="magenta"),
-    RunStatus.COMPLETED: Look(glyph="✓", style="green"),
-    RunStatus.FAILED: Look(glyph="✗", style="bold red"),
-    RunStatus.CANCELLED: Look(glyph="⊘", style="bold red"),
-    RunStatus.COMPENSATION_FAILED: Look(glyph="!", style="bold red"),
-    RunStatus.TERMINATED: Look(glyph="■", style="bold red"),
+RUN_STYLES: Mapping[RunStatus, StatusStyle] = {
+    RunStatus.PENDING: StatusStyle(glyph="○", style="blue"),
+    RunStatus.RUNNING: StatusStyle(glyph="●", style="yellow"),
+    RunStatus.PAUSED: StatusStyle(glyph="‖", style="magenta"),
+    RunStatus.COMPENSATING: StatusStyle(glyph="↩", style="magenta"),
+    RunStatus.COMPLETED: StatusStyle(glyph="✓", style="green"),
+    RunStatus.FAILED: StatusStyle(glyph="✗", style="bold red"),
+    RunStatus.CANCELLED: StatusStyle(glyph="⊘", style="bold red"),
+    RunStatus.COMPENSATION_FAILED: StatusStyle(glyph="!", style="bold red"),
+    RunStatus.TERMINATED: StatusStyle(glyph="■", style="bold red"),
 }
 
 # In which order steps keep their line when there are more than the page holds.
@@ -59,7 +59,7 @@ _URGENCY = (
     StepStatus.RETRYING,
     StepStatus.RUNNING,
     StepStatus.READY,
-    StepStatus.BLOCKED,
+    StepStatus.UPSTREAM_FAILED,
     StepStatus.COMPLETED,
     StepStatus.PENDING,
     StepStatus.SKIPPED,
@@ -71,7 +71,7 @@ _WIDE = 100  # columns that a page needs for what is good to know but not needed
 
 
 def run_page(
-    view: RunView, *, now: datetime, width: int, fold: bool = True, height: int | None = None
+    view: RunView, *, now: datetime, width: int, collapse: bool = True, height: int | None = None
 ) -> RenderableType:
     """Return a run's head and its steps.
 
@@ -79,10 +79,10 @@ def run_page(
         view: The run, with its steps.
         now: Until when a run or step that has not ended has taken.
         width: Columns of the page.
-        fold: Whether many alike siblings share a line.
+        collapse: Whether many alike siblings share a line.
         height: Most lines for the steps; None: as many as there are.
     """
-    return Group(*_head(view, now), _steps(view, now, width=width, fold=fold, height=height))
+    return Group(*_head(view, now), _steps(view, now, width=width, collapse=collapse, height=height))
 
 
 def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
@@ -99,7 +99,7 @@ def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
     for view in views:
         cells = [
             Text(str(view.id)),
-            Text(view.status.value, style=RUN_LOOKS[view.status].style),
+            Text(view.status.value, style=RUN_STYLES[view.status].style),
             Text(formatting.age(now - view.created_at)),
             Text(formatting.duration(view.finished_at - view.created_at) if view.finished_at else ""),
             _clipped(view.workflow),
@@ -116,7 +116,7 @@ def tally(steps: Iterable[StepView]) -> str:
     order = (
         StepStatus.COMPLETED,
         StepStatus.FAILED,
-        StepStatus.BLOCKED,
+        StepStatus.UPSTREAM_FAILED,
         StepStatus.RETRYING,
         StepStatus.RUNNING,
         StepStatus.READY,
@@ -128,7 +128,7 @@ def tally(steps: Iterable[StepView]) -> str:
 
 
 def _head(view: RunView, now: datetime) -> Iterator[Text]:
-    look = RUN_LOOKS[view.status]
+    look = RUN_STYLES[view.status]
     took = formatting.duration((view.finished_at or now) - view.created_at)
     paused = view.status is RunStatus.PAUSED  # since when, only its history tells
     yield Text.assemble(
@@ -146,7 +146,7 @@ def _head(view: RunView, now: datetime) -> Iterator[Text]:
     yield Text(" · ".join(facts), style="dim")
 
 
-def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int | None) -> RenderableType:
+def _steps(view: RunView, now: datetime, *, width: int, collapse: bool, height: int | None) -> RenderableType:
     steps = sorted(view.steps, key=lambda step: step.position)
     by_name = {step.name: step for step in steps}
     index = {step.name: i for i, step in enumerate(steps)}
@@ -155,7 +155,7 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
     def alike(i: int) -> tuple[str, StepStatus] | None:
         step = steps[i]
         own_line = step.status in (StepStatus.RUNNING, StepStatus.FAILED)
-        return None if not fold or own_line else (step.step, step.status)
+        return None if not collapse or own_line else (step.task, step.status)
 
     rows = arrange(parents, alike)
     shown = rows if height is None else _most_urgent(rows, steps, max(height, 2))
@@ -167,7 +167,7 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
     table.add_column("worker", overflow="ellipsis")
     for row in shown:
         group = [steps[i] for i in row.positions]
-        first, look = group[0], STEP_LOOKS[group[0].status]
+        first, look = group[0], STEP_STYLES[group[0].status]
         table.add_row(
             _name(row, group, by_name),
             Text(first.status.value, style=look.style),
@@ -182,10 +182,10 @@ def _steps(view: RunView, now: datetime, *, width: int, fold: bool, height: int 
 
 
 def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) -> Text:
-    first, look = group[0], STEP_LOOKS[group[0].status]
+    first, look = group[0], STEP_STYLES[group[0].status]
     text = Text.assemble((row.guide, "dim"), (look.glyph, look.style), " ", no_wrap=True, overflow="ellipsis")
     if len(group) > 1:
-        text.append(first.step).append(f" × {len(group):,}", "bold")
+        text.append(first.task).append(f" × {len(group):,}", "bold")
     else:
         text.append(first.name)
     if role := formatting.role(first):
@@ -199,11 +199,11 @@ def _parents(step: StepView, by_name: Mapping[str, StepView]) -> list[str]:
     """Return the names of a step's parents; those of many uses of one step as 'part × 300'."""
     uses: dict[str, list[str]] = {}
     for parent in step.parents:
-        uses.setdefault(by_name[parent].step, []).append(parent)
+        uses.setdefault(by_name[parent].task, []).append(parent)
     return [
         name
         for step_name, parents in uses.items()
-        for name in ([f"{step_name} × {len(parents):,}"] if len(parents) >= FOLD_FROM else parents)
+        for name in ([f"{step_name} × {len(parents):,}"] if len(parents) >= COLLAPSE_FROM else parents)
     ]
 
 

@@ -17,7 +17,7 @@ WITH claimed AS (
     FROM workflow_runs AS run
     WHERE task.run_id = :run AND task.position = :position AND task.status = 'ready'
       AND run.id = task.run_id AND run.phase = task.phase
-    RETURNING task.attempt, task.lost, task.attempts_before, CAST(task.heartbeat AS text) AS heartbeat,
+    RETURNING task.attempt, task.lost, task.uncounted_attempts, CAST(task.heartbeat_details AS text) AS heartbeat_details,
               extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left
 ), run AS (
     UPDATE workflow_runs
@@ -27,12 +27,12 @@ WITH claimed AS (
     INSERT INTO workflow_events (run_id, type, position, attempt, data)
     SELECT :run, 'StepStarted', :position, attempt, json_build_object('worker', CAST(:lease AS text)) FROM claimed
 )
-SELECT attempt, lost, attempts_before, heartbeat, seconds_left,
+SELECT attempt, lost, uncounted_attempts, heartbeat_details, seconds_left,
        (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
        ARRAY(
            SELECT CAST(event.data AS text)
            FROM workflow_tasks AS parent
-           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
+           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.ended_by
            WHERE parent.run_id = :run AND parent.position = ANY (CAST(:inputs AS integer[]))
            ORDER BY parent.position
        ) AS results,
@@ -42,13 +42,13 @@ FROM claimed
 -- name: adopt
 -- What `claim` would have answered, had its answer not been lost with the connection.
 -- No row: the claim had not landed either.
-SELECT task.attempt, task.lost, task.attempts_before, CAST(task.heartbeat AS text) AS heartbeat,
+SELECT task.attempt, task.lost, task.uncounted_attempts, CAST(task.heartbeat_details AS text) AS heartbeat_details,
        extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left,
        (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
        ARRAY(
            SELECT CAST(event.data AS text)
            FROM workflow_tasks AS parent
-           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.outcome
+           JOIN workflow_events AS event ON event.run_id = parent.run_id AND event.sequence = parent.ended_by
            WHERE parent.run_id = :run AND parent.position = ANY (CAST(:inputs AS integer[]))
            ORDER BY parent.position
        ) AS results
@@ -62,36 +62,36 @@ WHERE task.run_id = :run AND task.position = :position AND task.status = 'runnin
 -- No row: the attempt is superseded; nothing was written.
 WITH done AS (
     UPDATE workflow_tasks
-    SET status = 'completed', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
+    SET status = 'completed', ended_by = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
     WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
-    RETURNING outcome
+    RETURNING ended_by
 ), completed AS (
     INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
-    SELECT :run, outcome, 'StepCompleted', :position, :attempt, CAST(:result AS json) FROM done
+    SELECT :run, ended_by, 'StepCompleted', :position, :attempt, CAST(:result AS json) FROM done
 ), waiting AS ( -- locked in one order, so that two completions cannot deadlock
     SELECT task.position
     FROM workflow_tasks AS task, done
     WHERE task.run_id = :run AND task.position = ANY (CAST(:dependents AS integer[]))
     ORDER BY task.position FOR UPDATE OF task
 ), run AS (
-    SELECT status IN ('pending', 'running') AS goes_on FROM workflow_runs WHERE id = :run
+    SELECT status IN ('pending', 'running') AS accepts_work FROM workflow_runs WHERE id = :run
 ), freed AS (
     UPDATE workflow_tasks AS task
     SET remaining = task.remaining - 1,
         status = CASE WHEN task.remaining > 1 THEN 'pending'
-                      WHEN task.position = :next AND run.goes_on THEN 'running'
+                      WHEN task.position = :next AND run.accepts_work THEN 'running'
                       ELSE 'ready' END,
-        attempt = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+        attempt = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
                        THEN task.attempt + 1 ELSE task.attempt END,
-        lease = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+        lease = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
                      THEN :lease ELSE task.lease END,
         ready_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
         dispatched_at = CASE WHEN task.remaining = 1 THEN statement_timestamp() END,
-        started_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+        started_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
                           THEN statement_timestamp() END,
-        deadline_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+        deadline_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
                            THEN statement_timestamp() + make_interval(secs => :next_total_timeout) END,
-        timeout_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.goes_on
+        timeout_at = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
                           THEN statement_timestamp() + make_interval(
                               secs => LEAST(:next_timeout, :next_total_timeout, :next_heartbeat_timeout)) END
     FROM waiting, run
@@ -106,18 +106,18 @@ WITH done AS (
     SET remaining = run.remaining - 1,
         status = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
                       THEN 'completed' ELSE run.status END,
-        outcome = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
-                       THEN nextval('workflow_event_sequence') ELSE run.outcome END,
+        ended_by = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
+                       THEN nextval('workflow_event_sequence') ELSE run.ended_by END,
         finished_at = CASE WHEN run.remaining = 1 AND run.status IN ('running', 'paused')
                            THEN statement_timestamp() ELSE run.finished_at END
     FROM done
     WHERE run.id = :run AND :is_sink
-    RETURNING run.status, run.outcome
+    RETURNING run.status, run.ended_by
 ), ended AS (
     INSERT INTO workflow_events (run_id, sequence, type)
-    SELECT :run, outcome, 'RunCompleted' FROM counted WHERE status = 'completed'
+    SELECT :run, ended_by, 'RunCompleted' FROM counted WHERE status = 'completed'
 )
-SELECT (SELECT goes_on FROM run) AS goes_on,
+SELECT (SELECT accepts_work FROM run) AS accepts_work,
        EXISTS (SELECT FROM counted WHERE status = 'completed') AS run_ended,
        ARRAY(SELECT position FROM freed WHERE status = 'ready' ORDER BY position) AS ready,
        (SELECT attempt FROM freed WHERE status = 'running') AS next_attempt
@@ -148,11 +148,11 @@ SELECT status, nullif(due_at, 'infinity') AS due_at FROM workflow_tasks
 WHERE run_id = :run AND position = :position AND attempt = :attempt AND status IN ('completed', 'failed', 'retrying')
 
 -- name: heartbeat
--- Note that an attempt lives and what it tells of itself. `goes_on` is false when its run was cancelled
+-- Note that an attempt lives and what it tells of itself. `accepts_work` is false when its run was cancelled
 -- or terminated.
 -- No row: the attempt is superseded.
 UPDATE workflow_tasks AS task
-SET heartbeat_at = statement_timestamp(), heartbeat = coalesce(CAST(:details AS json), task.heartbeat),
+SET heartbeat_at = statement_timestamp(), heartbeat_details = coalesce(CAST(:details AS json), task.heartbeat_details),
     timeout_at = LEAST(
         task.started_at + make_interval(secs => :timeout), task.deadline_at,
         statement_timestamp() + make_interval(secs => :heartbeat_timeout)
@@ -161,28 +161,28 @@ FROM workflow_runs AS run
 WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.attempt = :attempt
   AND run.id = task.run_id
 RETURNING run.status NOT IN ('cancelled', 'terminated')
-          AND NOT (run.status = 'compensating' AND run.ending = 'cancelled' AND task.phase = 'forward') AS goes_on
+          AND NOT (run.status = 'compensating' AND run.final_status = 'cancelled' AND task.phase = 'forward') AS accepts_work
 
--- name: hand_back
+-- name: release
 -- Make a claimed step ready again without an outcome; the attempt uses up none of those that the step may have.
 -- No row: the attempt is superseded.
 WITH returned AS (
     UPDATE workflow_tasks
     SET status = 'ready', ready_at = statement_timestamp(), dispatched_at = statement_timestamp(), timeout_at = NULL,
-        attempts_before = attempts_before + 1
+        uncounted_attempts = uncounted_attempts + 1
     WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
     RETURNING attempt
 ), event AS (
     INSERT INTO workflow_events (run_id, type, position, attempt)
-    SELECT :run, 'StepReturned', :position, attempt FROM returned
+    SELECT :run, 'StepReleased', :position, attempt FROM returned
 )
 SELECT attempt FROM returned
 
--- name: observe
+-- name: recorded_steps
 -- What became of some steps of a run: their status, and what the event that ended them holds.
 SELECT task.position, task.status, CAST(event.data AS text) AS data
 FROM workflow_tasks AS task
-LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.outcome
+LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.ended_by
 WHERE task.run_id = :run AND task.position = ANY (CAST(:positions AS integer[]))
 
 -- name: run_error
@@ -190,7 +190,7 @@ WHERE task.run_id = :run AND task.position = ANY (CAST(:positions AS integer[]))
 -- No row: the run has not failed.
 SELECT CAST(event.data AS text) AS ending, task.name AS step, CAST(cause.data AS text) AS error
 FROM workflow_runs AS run
-JOIN workflow_events AS event ON event.run_id = run.id AND event.sequence = run.outcome
+JOIN workflow_events AS event ON event.run_id = run.id AND event.sequence = run.ended_by
 LEFT JOIN workflow_tasks AS task ON task.run_id = run.id AND task.name = event.data ->> 'step'
-LEFT JOIN workflow_events AS cause ON cause.run_id = run.id AND cause.sequence = task.outcome
+LEFT JOIN workflow_events AS cause ON cause.run_id = run.id AND cause.sequence = task.ended_by
 WHERE run.id = :run AND run.status IN ('failed', 'compensation_failed')

@@ -26,21 +26,21 @@ SELECT id FROM resumed
 -- but frees nothing. One row per run that this changed; the others had ended, or are being undone.
 WITH wanted AS (
     SELECT run.id, coalesce(CAST(definition.graph ->> 'saga' AS boolean), false) AS saga
-    FROM workflow_runs AS run JOIN workflow_definitions AS definition ON definition.hash = run.definition
+    FROM workflow_runs AS run JOIN workflow_definitions AS definition ON definition.hash = run.graph_hash
     WHERE run.status IN ('pending', 'running', 'paused') AND run.id = ANY (CAST(:runs AS uuid[]))
 ), ended AS (
     UPDATE workflow_runs AS run
     SET status = CASE WHEN wanted.saga THEN 'compensating' ELSE 'cancelled' END,
-        ending = CASE WHEN wanted.saga THEN 'cancelled' END,
-        outcome = CASE WHEN wanted.saga THEN NULL ELSE nextval('workflow_event_sequence') END,
+        final_status = CASE WHEN wanted.saga THEN 'cancelled' END,
+        ended_by = CASE WHEN wanted.saga THEN NULL ELSE nextval('workflow_event_sequence') END,
         finished_at = CASE WHEN wanted.saga THEN NULL ELSE statement_timestamp() END
     FROM wanted WHERE run.id = wanted.id AND run.status IN ('pending', 'running', 'paused')
-    RETURNING run.id, run.outcome, wanted.saga
+    RETURNING run.id, run.ended_by, wanted.saga
 ), events AS (
     INSERT INTO workflow_events (run_id, sequence, type, data)
-    SELECT id, coalesce(outcome, nextval('workflow_event_sequence')),
+    SELECT id, coalesce(ended_by, nextval('workflow_event_sequence')),
            CASE WHEN saga THEN 'RunCompensating' ELSE 'RunCancelled' END,
-           CASE WHEN saga THEN json_build_object('ending', 'cancelled', 'reason', CAST(:reason AS text))
+           CASE WHEN saga THEN json_build_object('final_status', 'cancelled', 'reason', CAST(:reason AS text))
                 ELSE json_build_object('reason', CAST(:reason AS text)) END
     FROM ended
 )
@@ -50,31 +50,31 @@ SELECT id FROM ended
 -- End runs by request at once, also those that are being undone. One row per run ended; the others had ended.
 WITH ended AS (
     UPDATE workflow_runs
-    SET status = 'terminated', outcome = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
+    SET status = 'terminated', ended_by = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
     WHERE status IN ('pending', 'running', 'paused', 'compensating') AND id = ANY (CAST(:runs AS uuid[]))
-    RETURNING id, outcome
+    RETURNING id, ended_by
 ), events AS (
     INSERT INTO workflow_events (run_id, sequence, type, data)
-    SELECT id, outcome, 'RunTerminated', json_build_object('reason', CAST(:reason AS text)) FROM ended
+    SELECT id, ended_by, 'RunTerminated', json_build_object('reason', CAST(:reason AS text)) FROM ended
 )
 SELECT id FROM ended
 
--- name: runs_being_undone
+-- name: compensating_runs
 -- Those of some runs that are sagas being undone.
-SELECT id, definition FROM workflow_runs WHERE id = ANY (CAST(:runs AS uuid[])) AND status = 'compensating'
+SELECT id, graph_hash FROM workflow_runs WHERE id = ANY (CAST(:runs AS uuid[])) AND status = 'compensating'
 
 -- name: dispatch_ready
 -- Note that the ready steps of runs that may start them are handed to Celery now. One row for each.
 UPDATE workflow_tasks AS task SET dispatched_at = statement_timestamp()
 FROM workflow_runs AS run
 WHERE run.id = ANY (CAST(:runs AS uuid[])) AND task.run_id = run.id AND task.phase = run.phase AND task.status = 'ready'
-RETURNING task.run_id, task.position, run.definition
+RETURNING task.run_id, task.position, run.graph_hash
 
 -- name: reusable_results
 -- The results of a run's completed steps, by name.
 SELECT task.name, CAST(event.data AS text) AS result
 FROM workflow_tasks AS task
-JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.outcome
+JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.ended_by
 WHERE task.run_id = :run AND task.name = ANY (CAST(:names AS text[])) AND task.status = 'completed'
 
 -- name: mark_fork

@@ -8,7 +8,7 @@ WITH expired AS (
     LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
     WHERE task.status = 'running' AND coalesce(lease.expires_at < now(), true)
       AND task.lost + 1 < :max_lost
-      AND NOT coalesce(task.attempt - task.attempts_before >= task.max_attempts, false)
+      AND NOT coalesce(task.attempt - task.uncounted_attempts >= task.max_attempts, false)
       AND pg_postmaster_start_time() < now() - make_interval(secs => :lease_seconds)
     ORDER BY task.run_id, task.position
     LIMIT :batch
@@ -23,18 +23,18 @@ WITH expired AS (
     INSERT INTO workflow_events (run_id, type, position, attempt, data)
     SELECT run_id, 'StepLost', position, attempt, json_build_object('worker', lease) FROM lost
 )
-SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, run.definition,
-       coalesce(run.phase = lost.phase, false) AS goes_on
+SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, run.graph_hash,
+       coalesce(run.phase = lost.phase, false) AS accepts_work
 FROM lost JOIN workflow_runs AS run ON run.id = lost.run_id
 
 -- name: find_exhausted
 -- Attempts whose lease expired, of steps that have lost too many or have no other attempt left.
-SELECT task.run_id, task.position, task.name, task.attempt, task.lease, task.lost, run.definition
+SELECT task.run_id, task.position, task.name, task.attempt, task.lease, task.lost, run.graph_hash
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id
 LEFT JOIN workflow_leases AS lease ON lease.name = task.lease
 WHERE task.status = 'running' AND coalesce(lease.expires_at < now(), true)
-  AND (task.lost + 1 >= :max_lost OR coalesce(task.attempt - task.attempts_before >= task.max_attempts, false))
+  AND (task.lost + 1 >= :max_lost OR coalesce(task.attempt - task.uncounted_attempts >= task.max_attempts, false))
   AND pg_postmaster_start_time() < now() - make_interval(secs => :lease_seconds)
 ORDER BY task.run_id, task.position
 LIMIT :batch
@@ -55,9 +55,9 @@ WITH due AS (
     RETURNING task.run_id, task.position, task.attempt
 ), events AS (
     INSERT INTO workflow_events (run_id, type, position, attempt)
-    SELECT run_id, 'StepRetried', position, attempt FROM fired
+    SELECT run_id, 'StepRetryDue', position, attempt FROM fired
 )
-SELECT fired.run_id, fired.position, run.definition
+SELECT fired.run_id, fired.position, run.graph_hash
 FROM fired JOIN workflow_runs AS run ON run.id = fired.run_id
 
 -- name: park_ended_retries
@@ -83,8 +83,8 @@ ORDER BY task.due_at LIMIT 1
 
 -- name: find_timed_out
 -- Running attempts that should have ended `grace` seconds ago; of some processes, or of all if `leases` is null.
-SELECT task.run_id, task.position, task.name, task.attempt, task.attempts_before, task.lost, task.lease,
-       run.definition, coalesce(task.timeout_at >= task.deadline_at, false) AS past_deadline
+SELECT task.run_id, task.position, task.name, task.attempt, task.uncounted_attempts, task.lost, task.lease,
+       run.graph_hash, coalesce(task.timeout_at >= task.deadline_at, false) AS past_deadline
 FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
 WHERE task.status = 'running' AND task.timeout_at < now() - make_interval(secs => :grace)
   AND (CAST(:leases AS text[]) IS NULL OR task.lease = ANY (CAST(:leases AS text[])))
@@ -98,47 +98,47 @@ WHERE task.status = 'running' AND task.lease = ANY (CAST(:leases AS text[])) AND
 
 -- name: find_late_runs
 -- Runs that have taken too long.
-SELECT id, definition FROM workflow_runs
+SELECT id, graph_hash FROM workflow_runs
 WHERE status IN ('pending', 'running', 'paused') AND timeout_at < now()
 LIMIT :batch
 
 -- name: find_compensable
 -- Sagas that are to be undone and have no compensation planned, but nothing running any more either.
-SELECT run.id, run.definition
+SELECT run.id, run.graph_hash
 FROM workflow_runs AS run
 WHERE run.status = 'compensating' AND run.compensations = 0
   AND NOT EXISTS (SELECT FROM workflow_tasks WHERE run_id = run.id AND status = 'running')
 LIMIT :batch
 
 -- name: ready_groups
--- The distinct (step, queue, priority) of ready steps, by skipping through the index; its cost grows with the
+-- The distinct (task, queue, priority) of ready steps, by skipping through the index; its cost grows with the
 -- groups, not with the backlog.
 WITH RECURSIVE groups AS (
-    (SELECT step, queue, priority FROM workflow_tasks WHERE status = 'ready'
-     ORDER BY step, queue, priority LIMIT 1)
+    (SELECT task_name, queue, priority FROM workflow_tasks WHERE status = 'ready'
+     ORDER BY task_name, queue, priority LIMIT 1)
     UNION ALL
-    SELECT next.step, next.queue, next.priority
+    SELECT next.task_name, next.queue, next.priority
     FROM groups, LATERAL (
-        SELECT task.step, task.queue, task.priority FROM workflow_tasks AS task
+        SELECT task.task_name, task.queue, task.priority FROM workflow_tasks AS task
         WHERE task.status = 'ready'
-          AND (task.step, task.queue, task.priority) > (groups.step, groups.queue, groups.priority)
-        ORDER BY task.step, task.queue, task.priority LIMIT 1
+          AND (task.task_name, task.queue, task.priority) > (groups.task_name, groups.queue, groups.priority)
+        ORDER BY task.task_name, task.queue, task.priority LIMIT 1
     ) AS next
 )
-SELECT step, queue, priority FROM groups
+SELECT task_name, queue, priority FROM groups
 
 -- name: find_unclaimed
 -- Ready steps of one group, of runs that go on, that were dispatched before `before` and that no living process
 -- holds. Oldest first. None, while no living process has the step's code: a message would only be thrown away.
-SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.definition
+SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.graph_hash
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.phase = task.phase
-WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
+WHERE task.status = 'ready' AND task.task_name = :task_name AND task.queue = :queue AND task.priority = :priority
   AND task.dispatched_at < :before
-  AND EXISTS (SELECT FROM workflow_leases AS lease WHERE lease.expires_at > now() AND task.step = ANY (lease.steps))
+  AND EXISTS (SELECT FROM workflow_leases AS lease WHERE lease.expires_at > now() AND task.task_name = ANY (lease.tasks))
   AND NOT EXISTS (
       SELECT FROM workflow_leases AS lease
-      WHERE lease.expires_at > now() AND CAST(run.id AS text) || '.' || task.name = ANY (lease.held)
+      WHERE lease.expires_at > now() AND CAST(run.id AS text) || '.' || task.name = ANY (lease.prefetched)
   )
 ORDER BY task.dispatched_at
 LIMIT :batch
@@ -150,7 +150,7 @@ WITH over AS (
     SELECT run.id, task.position
     FROM workflow_tasks AS task
     JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
-    WHERE task.status = 'ready' AND task.step = :step AND task.queue = :queue AND task.priority = :priority
+    WHERE task.status = 'ready' AND task.task_name = :task_name AND task.queue = :queue AND task.priority = :priority
       AND task.dispatched_at < :before
     LIMIT :batch
     FOR SHARE OF run
@@ -193,7 +193,7 @@ GROUP BY run_id
 -- name: find_stalled
 -- Runs that go on and have no step ready, running or retrying although something remains. There are none, unless
 -- rows were changed by hand.
-SELECT run.id, run.definition
+SELECT run.id, run.graph_hash
 FROM workflow_runs AS run
 WHERE run.status IN ('pending', 'running')
   AND NOT EXISTS (SELECT FROM workflow_tasks WHERE run_id = run.id AND status IN ('ready', 'running', 'retrying'))

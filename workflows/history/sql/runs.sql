@@ -8,9 +8,9 @@ ON CONFLICT (hash) DO NOTHING
 -- Start a run: its row, one task per node of its graph, and the event. Tasks without parents are ready.
 -- No row: the workflow already has a run with this idempotency key.
 WITH run AS (
-    INSERT INTO workflow_runs (id, workflow, version, definition, status, remaining, tags, idempotency_key,
+    INSERT INTO workflow_runs (id, workflow, version, graph_hash, status, remaining, tags, idempotency_key,
                                timeout_at)
-    VALUES (:run, :workflow, :version, :definition, 'pending', :remaining, CAST(:tags AS jsonb), :idempotency_key,
+    VALUES (:run, :workflow, :version, :graph_hash, 'pending', :remaining, CAST(:tags AS jsonb), :idempotency_key,
             statement_timestamp() + make_interval(secs => :timeout))
     ON CONFLICT (workflow, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING id
@@ -19,16 +19,16 @@ WITH run AS (
     SELECT id, 'RunStarted', CAST(:input AS json) FROM run
 ), tasks AS (
     INSERT INTO workflow_tasks
-        (run_id, position, name, step, queue, priority, max_attempts, phase, remaining, status, ready_at,
+        (run_id, position, name, task_name, queue, priority, max_attempts, phase, remaining, status, ready_at,
          dispatched_at)
-    SELECT run.id, node.position - 1, node.name, node.step, node.queue, node.priority, node.max_attempts, node.phase,
+    SELECT run.id, node.position - 1, node.name, node.task_name, node.queue, node.priority, node.max_attempts, node.phase,
            node.parents, node.status,
            CASE WHEN node.status = 'ready' THEN statement_timestamp() END,
            CASE WHEN node.status = 'ready' THEN statement_timestamp() END
     FROM run, unnest(
-        CAST(:names AS text[]), CAST(:steps AS text[]), CAST(:queues AS text[]), CAST(:priorities AS integer[]),
+        CAST(:names AS text[]), CAST(:tasks AS text[]), CAST(:queues AS text[]), CAST(:priorities AS integer[]),
         CAST(:max_attempts AS integer[]), CAST(:phases AS text[]), CAST(:parents AS integer[]), CAST(:statuses AS text[])
-    ) WITH ORDINALITY AS node (name, step, queue, priority, max_attempts, phase, parents, status, position)
+    ) WITH ORDINALITY AS node (name, task_name, queue, priority, max_attempts, phase, parents, status, position)
 )
 SELECT id FROM run
 
@@ -40,7 +40,7 @@ SELECT id FROM workflow_runs WHERE workflow = :workflow AND idempotency_key = :i
 -- Status of a run. No row: no such run.
 SELECT status FROM workflow_runs WHERE id = :run
 
--- name: definition
+-- name: graph_by_hash
 -- A graph by its hash. No row: no run was ever started with it.
 SELECT graph FROM workflow_definitions WHERE hash = :hash
 
@@ -48,5 +48,5 @@ SELECT graph FROM workflow_definitions WHERE hash = :hash
 -- A step of a run and what its last event holds. No row: the run has no such step.
 SELECT task.status, task.finished_at, event.data
 FROM workflow_tasks AS task
-LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.outcome
+LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.ended_by
 WHERE task.run_id = :run AND task.name = :name

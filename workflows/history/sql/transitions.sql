@@ -1,13 +1,13 @@
 -- name: lock_steps
 -- Steps of a run, locked in one order.
-SELECT position, status, attempt, remaining, failed, skipped, next_position, outcome
+SELECT position, status, attempt, remaining, failed, skipped, next_position, ended_by
 FROM workflow_tasks
 WHERE run_id = :run AND position = ANY (CAST(:positions AS integer[]))
 ORDER BY position FOR UPDATE
 
 -- name: lock_run
 -- A run, locked; after its steps, as whatever ends one does.
-SELECT status, remaining, losses, compensations, ending, outcome, started_at IS NOT NULL AS is_started,
+SELECT status, remaining, unhandled_failures, compensations, final_status, ended_by, started_at IS NOT NULL AS is_started,
        coalesce(timeout_at < now(), false) AS is_late
 FROM workflow_runs WHERE id = :run FOR UPDATE
 
@@ -30,29 +30,29 @@ RETURNING sequence
 UPDATE workflow_tasks AS task
 SET status = step.status, remaining = step.remaining, failed = step.failed, skipped = step.skipped,
     next_position = step.next_position,
-    outcome = CASE WHEN step.status IN ('completed', 'failed', 'blocked', 'skipped') THEN step.outcome END,
+    ended_by = CASE WHEN step.status IN ('completed', 'failed', 'upstream_failed', 'skipped') THEN step.ended_by END,
     ready_at = CASE WHEN step.status = 'ready' THEN statement_timestamp() ELSE task.ready_at END,
     dispatched_at = CASE WHEN step.status = 'ready' THEN statement_timestamp() ELSE task.dispatched_at END,
-    finished_at = CASE WHEN step.status NOT IN ('completed', 'failed', 'blocked', 'skipped') THEN NULL
-                       WHEN step.outcome = task.outcome THEN task.finished_at ELSE statement_timestamp() END,
+    finished_at = CASE WHEN step.status NOT IN ('completed', 'failed', 'upstream_failed', 'skipped') THEN NULL
+                       WHEN step.ended_by = task.ended_by THEN task.finished_at ELSE statement_timestamp() END,
     lost = CASE WHEN step.again THEN 0 ELSE task.lost + step.lost END,
-    attempts_before = CASE WHEN step.again THEN task.attempt ELSE task.attempts_before END,
+    uncounted_attempts = CASE WHEN step.again THEN task.attempt ELSE task.uncounted_attempts END,
     deadline_at = CASE WHEN NOT step.again THEN task.deadline_at END,
     timeout_at = CASE WHEN NOT step.again THEN task.timeout_at END
 FROM unnest(
     CAST(:positions AS integer[]), CAST(:statuses AS text[]), CAST(:remaining AS integer[]), CAST(:failed AS integer[]),
-    CAST(:skipped AS integer[]), CAST(:next_positions AS integer[]), CAST(:outcomes AS bigint[]), CAST(:lost AS integer[]),
+    CAST(:skipped AS integer[]), CAST(:next_positions AS integer[]), CAST(:ended_by AS bigint[]), CAST(:lost AS integer[]),
     CAST(:again AS boolean[])
-) AS step (position, status, remaining, failed, skipped, next_position, outcome, lost, again)
+) AS step (position, status, remaining, failed, skipped, next_position, ended_by, lost, again)
 WHERE task.run_id = :run AND task.position = step.position
 
 -- name: write_run
 -- Write what has become of a run that is locked.
 UPDATE workflow_runs
-SET status = :status, remaining = :remaining, losses = :losses, compensations = :compensations, ending = :ending,
-    outcome = :outcome,
-    finished_at = CASE WHEN CAST(:outcome AS bigint) IS NULL THEN NULL
-                       WHEN outcome = :outcome THEN finished_at ELSE statement_timestamp() END
+SET status = :status, remaining = :remaining, unhandled_failures = :unhandled_failures, compensations = :compensations, final_status = :final_status,
+    ended_by = :ended_by,
+    finished_at = CASE WHEN CAST(:ended_by AS bigint) IS NULL THEN NULL
+                       WHEN ended_by = :ended_by THEN finished_at ELSE statement_timestamp() END
 WHERE id = :run
 
 -- name: park
@@ -63,13 +63,13 @@ WHERE run.id = :run AND task.run_id = run.id AND task.status = 'ready' AND task.
 
 -- name: first_failure
 -- The failed steps of a run, the earliest first.
-SELECT position FROM workflow_tasks WHERE run_id = :run AND status = 'failed' ORDER BY outcome
+SELECT position FROM workflow_tasks WHERE run_id = :run AND status = 'failed' ORDER BY ended_by
 
 -- name: has_running
 -- Whether steps of a run are running.
 SELECT EXISTS (SELECT FROM workflow_tasks WHERE run_id = :run AND status = 'running') AS is_running
 
--- name: ending_data
+-- name: final_data
 -- What the last event that made a saga be undone holds.
 SELECT data FROM workflow_events
 WHERE run_id = :run AND type = 'RunCompensating' ORDER BY sequence DESC LIMIT 1

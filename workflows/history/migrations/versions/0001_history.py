@@ -23,7 +23,7 @@ CREATE TABLE workflow_runs (
     id uuid PRIMARY KEY,
     workflow text NOT NULL,
     version text NOT NULL,
-    definition text NOT NULL,
+    graph_hash text NOT NULL,
     status text NOT NULL,
     phase text GENERATED ALWAYS AS (
         CASE WHEN status IN ('pending', 'running') THEN 'forward'
@@ -31,13 +31,13 @@ CREATE TABLE workflow_runs (
              WHEN status IN ('completed', 'failed', 'compensation_failed') THEN 'hook' END
     ) STORED,
     remaining integer NOT NULL,
-    losses integer NOT NULL DEFAULT 0,
+    unhandled_failures integer NOT NULL DEFAULT 0,
     compensations integer NOT NULL DEFAULT 0,
-    ending text,
+    final_status text,
     tags jsonb NOT NULL DEFAULT '{}',
     idempotency_key text,
     forked_from uuid,
-    outcome bigint,
+    ended_by bigint,
     created_at timestamptz NOT NULL DEFAULT statement_timestamp(),
     started_at timestamptz,
     finished_at timestamptz,
@@ -46,22 +46,23 @@ CREATE TABLE workflow_runs (
         status IN ('pending', 'running', 'paused', 'compensating', 'completed', 'failed', 'cancelled',
                    'compensation_failed', 'terminated')
     ),
-    CONSTRAINT run_remaining_is_a_count CHECK (remaining >= 0 AND losses >= 0 AND compensations >= 0),
-    CONSTRAINT run_compensating_has_ending CHECK (
-        status NOT IN ('compensating', 'compensation_failed') OR coalesce(ending IN ('failed', 'cancelled'), false)
+    CONSTRAINT run_remaining_is_a_count CHECK (remaining >= 0 AND unhandled_failures >= 0 AND compensations >= 0),
+    CONSTRAINT run_compensating_has_final_status CHECK (
+        status NOT IN ('compensating', 'compensation_failed')
+        OR coalesce(final_status IN ('failed', 'cancelled'), false)
     ),
     CONSTRAINT run_completed_has_nothing_remaining CHECK (status <> 'completed' OR remaining = 0),
-    CONSTRAINT run_ended_has_outcome CHECK (
-        (status IN ('completed', 'failed', 'cancelled', 'compensation_failed', 'terminated')) = (outcome IS NOT NULL)
+    CONSTRAINT run_ended_has_event CHECK (
+        (status IN ('completed', 'failed', 'cancelled', 'compensation_failed', 'terminated')) = (ended_by IS NOT NULL)
     )
 );
 COMMENT ON TABLE workflow_runs IS 'Projection: one row per run.';
 COMMENT ON COLUMN workflow_runs.phase IS 'Of the tasks that may be claimed now; null: of none.';
 COMMENT ON COLUMN workflow_runs.remaining IS 'Steps that have not ended, of those that the run''s end waits for.';
-COMMENT ON COLUMN workflow_runs.losses IS 'Steps that ended so that the run fails, whatever the others do.';
+COMMENT ON COLUMN workflow_runs.unhandled_failures IS 'Steps that ended so that the run fails, whatever the others do.';
 COMMENT ON COLUMN workflow_runs.compensations IS 'Compensations that are planned and have not completed.';
-COMMENT ON COLUMN workflow_runs.ending IS 'Of a saga that is being undone: the status to end in.';
-COMMENT ON COLUMN workflow_runs.outcome IS 'Sequence of the event that ended the run.';
+COMMENT ON COLUMN workflow_runs.final_status IS 'Of a saga that is being undone: the status to end in.';
+COMMENT ON COLUMN workflow_runs.ended_by IS 'Sequence of the event that ended the run.';
 COMMENT ON COLUMN workflow_runs.timeout_at IS 'When the run fails if it has not ended.';
 
 CREATE TABLE workflow_events (
@@ -82,7 +83,7 @@ CREATE TABLE workflow_tasks (
     run_id uuid NOT NULL,
     position integer NOT NULL,
     name text NOT NULL,
-    step text NOT NULL,
+    task_name text NOT NULL,
     queue text NOT NULL DEFAULT '',
     priority integer NOT NULL DEFAULT 0,
     max_attempts integer,
@@ -94,9 +95,9 @@ CREATE TABLE workflow_tasks (
     next_position integer,
     attempt integer NOT NULL DEFAULT 0,
     lost integer NOT NULL DEFAULT 0,
-    attempts_before integer NOT NULL DEFAULT 0,
+    uncounted_attempts integer NOT NULL DEFAULT 0,
     lease text,
-    outcome bigint,
+    ended_by bigint,
     ready_at timestamptz,
     dispatched_at timestamptz,
     dispatches integer NOT NULL DEFAULT 0,
@@ -106,18 +107,19 @@ CREATE TABLE workflow_tasks (
     timeout_at timestamptz,
     deadline_at timestamptz,
     heartbeat_at timestamptz,
-    heartbeat json,
+    heartbeat_details json,
     PRIMARY KEY (run_id, position),
     CONSTRAINT task_status_is_known CHECK (
-        status IN ('dormant', 'pending', 'ready', 'running', 'retrying', 'completed', 'failed', 'blocked', 'skipped')
+        status IN ('dormant', 'pending', 'ready', 'running', 'retrying', 'completed', 'failed', 'upstream_failed',
+                   'skipped')
     ),
     CONSTRAINT task_phase_is_known CHECK (phase IN ('forward', 'compensation', 'hook')),
     CONSTRAINT task_retrying_is_due CHECK ((status = 'retrying') = (due_at IS NOT NULL)),
     CONSTRAINT task_remaining_is_a_count CHECK (remaining >= 0 AND failed >= 0 AND skipped >= 0),
     CONSTRAINT task_pending_has_parents_remaining CHECK ((status = 'pending') = (remaining > 0)),
     CONSTRAINT task_running_holds_lease CHECK (status <> 'running' OR lease IS NOT NULL),
-    CONSTRAINT task_ended_has_outcome CHECK (
-        (status IN ('completed', 'failed', 'blocked', 'skipped')) = (outcome IS NOT NULL)
+    CONSTRAINT task_ended_has_event CHECK (
+        (status IN ('completed', 'failed', 'upstream_failed', 'skipped')) = (ended_by IS NOT NULL)
     )
 );
 COMMENT ON TABLE workflow_tasks IS 'Projection and work item: one row per step of a run.';
@@ -126,17 +128,17 @@ COMMENT ON COLUMN workflow_tasks.remaining IS 'Parents that have not ended; 0 on
 COMMENT ON COLUMN workflow_tasks.failed IS 'Parents of a pending step that failed or were blocked.';
 COMMENT ON COLUMN workflow_tasks.skipped IS 'Parents of a pending step that were skipped.';
 COMMENT ON COLUMN workflow_tasks.next_position IS 'Of a planned compensation: the one that follows.';
-COMMENT ON COLUMN workflow_tasks.attempts_before IS
+COMMENT ON COLUMN workflow_tasks.uncounted_attempts IS
     'Attempts that do not count: from before the run was retried by request, or handed back by a worker that stopped.';
 COMMENT ON COLUMN workflow_tasks.lease IS 'Of the last attempt: the process that runs or ran it.';
-COMMENT ON COLUMN workflow_tasks.outcome IS 'Sequence of the event that ended the step; a result is stored there.';
+COMMENT ON COLUMN workflow_tasks.ended_by IS 'Sequence of the event that ended the step; a result is stored there.';
 COMMENT ON COLUMN workflow_tasks.ready_at IS 'When the step last became free to be claimed.';
 COMMENT ON COLUMN workflow_tasks.dispatched_at IS
     'The same, or when it was last handed to Celery again. Null: it is not to be dispatched.';
 COMMENT ON COLUMN workflow_tasks.due_at IS 'When the wait before the next attempt is over.';
 COMMENT ON COLUMN workflow_tasks.timeout_at IS 'When the running attempt times out.';
 COMMENT ON COLUMN workflow_tasks.deadline_at IS 'When the step fails, whatever attempts are left.';
-COMMENT ON COLUMN workflow_tasks.heartbeat IS 'What the step last told of itself; the next attempt gets it.';
+COMMENT ON COLUMN workflow_tasks.heartbeat_details IS 'What the step last told of itself; the next attempt gets it.';
 COMMENT ON COLUMN workflow_tasks.dispatches IS 'How often the reconciler handed it to Celery again.';
 
 CREATE TABLE workflow_leases (
@@ -144,13 +146,14 @@ CREATE TABLE workflow_leases (
     worker text NOT NULL,
     expires_at timestamptz NOT NULL,
     queues text[] NOT NULL DEFAULT '{}',
-    steps text[] NOT NULL DEFAULT '{}',
-    held text[] NOT NULL DEFAULT '{}'
+    tasks text[] NOT NULL DEFAULT '{}',
+    prefetched text[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON TABLE workflow_leases IS 'Processes that run steps, and duties of which one at a time is enough.';
 COMMENT ON COLUMN workflow_leases.queues IS 'What the process takes messages from; empty: not known yet.';
-COMMENT ON COLUMN workflow_leases.steps IS 'The steps that it has the code of.';
-COMMENT ON COLUMN workflow_leases.held IS 'Task ids that the process took from the broker and has not claimed yet.';
+COMMENT ON COLUMN workflow_leases.tasks IS 'The steps that it has the code of.';
+COMMENT ON COLUMN workflow_leases.prefetched IS
+    'Task ids that the process took from the broker and has not claimed yet.';
 """
 
 INDEXES = """
@@ -173,7 +176,7 @@ COMMENT ON INDEX workflow_runs_failed IS 'listing of the latest failures';
 CREATE INDEX workflow_runs_tags ON workflow_runs USING gin (tags jsonb_path_ops) WHERE tags <> '{}';
 COMMENT ON INDEX workflow_runs_tags IS 'listing by tags';
 
-CREATE INDEX workflow_tasks_ready ON workflow_tasks (step, queue, priority, dispatched_at) WHERE status = 'ready';
+CREATE INDEX workflow_tasks_ready ON workflow_tasks (task_name, queue, priority, dispatched_at) WHERE status = 'ready';
 COMMENT ON INDEX workflow_tasks_ready IS 'ready_groups, find_unclaimed, oldest_ready';
 
 CREATE INDEX workflow_tasks_due ON workflow_tasks (due_at) WHERE status = 'retrying';
