@@ -11,7 +11,8 @@ from celeriac import (
     workflow,
 )
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.engine.graph import Graph, Phase
+from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.states import Phase
 from celeriac.workflows.engine.templates import (
     Constant,
     InputPart,

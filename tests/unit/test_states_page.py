@@ -163,7 +163,7 @@ def possible() -> tuple[set[Arrow], set[Arrow]]:
     for graph, run, happening in situations():
         was, steps_were = run.status, [step.status for step in run.steps]
         try:
-            fold._apply(run, happening, graph)
+            fold.apply(run, happening, graph)
         except IllegalEvent:
             continue
         of_runs.add((was, happening.type, run.status))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from celeriac.workflows.engine import progress
 from celeriac.workflows.engine.events import Event, EventType
-from celeriac.workflows.engine.graph import Graph, Phase
+from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.progress import Progress
-from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.states import RUN_STATUS_AFTER, STEP_STATUS_AFTER, Phase, RunStatus, StepStatus
 
 
 @dataclass(kw_only=True, slots=True)
@@ -40,22 +40,6 @@ class RunState:
         return dict(enumerate(self.steps))
 
 
-_ENDINGS = {
-    EventType.RUN_COMPLETED: RunStatus.COMPLETED,
-    EventType.RUN_FAILED: RunStatus.FAILED,
-    EventType.RUN_CANCELLED: RunStatus.CANCELLED,
-    EventType.RUN_TERMINATED: RunStatus.TERMINATED,
-    EventType.RUN_COMPENSATION_FAILED: RunStatus.COMPENSATION_FAILED,
-}
-_HOOKS = {
-    EventType.RUN_COMPLETED: "on_complete",
-    EventType.RUN_FAILED: "on_failure",
-    EventType.RUN_COMPENSATION_FAILED: "on_failure",
-}
-_VERDICTS = {EventType.STEP_UPSTREAM_FAILED: StepStatus.UPSTREAM_FAILED, EventType.STEP_SKIPPED: StepStatus.SKIPPED}
-_GOING_ON = (RunStatus.PENDING, RunStatus.RUNNING)
-
-
 class IllegalEvent(ValueError):
     """An event that cannot follow on the ones before it."""
 
@@ -75,14 +59,19 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
     for number, event in enumerate(events):
         if (number == 0) != (event.type is EventType.RUN_STARTED):
             raise IllegalEvent(f"{event.type} as event number {number + 1} of the run")
-        _apply(run, event, graph)
+        apply(run, event, graph)
     return run
 
 
-def _apply(run: RunState, event: Event, graph: Graph) -> None:
+def apply(run: RunState, event: Event, graph: Graph) -> None:
+    """Change the state of a run as an event of it says.
+
+    Raises:
+        IllegalEvent: the event cannot happen in this state.
+    """
     if event.type is EventType.RUN_STARTED:
         return
-    if event.type in _ENDINGS:
+    if event.type in RUN_STATUS_AFTER:
         _end_run(run, event, graph)
     elif event.type is EventType.RUN_COMPENSATING:
         _expect(graph.saga and not run.status.is_terminal and run.status is not RunStatus.COMPENSATING, event, run)
@@ -92,7 +81,7 @@ def _apply(run: RunState, event: Event, graph: Graph) -> None:
     elif event.type is EventType.RUN_RETRIED:
         _retry_run(run, event, graph)
     elif event.type is EventType.RUN_PAUSED:
-        _expect(run.status in _GOING_ON, event, run)
+        _expect(run.status.accepts_work, event, run)
         run.status = RunStatus.PAUSED
     elif event.type is EventType.RUN_RESUMED:
         _expect(run.status is RunStatus.PAUSED, event, run)
@@ -106,7 +95,7 @@ def _going_on(run: RunState) -> RunStatus:
 
 
 def _end_run(run: RunState, event: Event, graph: Graph) -> None:
-    status = _ENDINGS[event.type]
+    status = RUN_STATUS_AFTER[event.type]
     legal = not run.status.is_terminal
     if status is RunStatus.COMPLETED:
         legal = (
@@ -119,7 +108,7 @@ def _end_run(run: RunState, event: Event, graph: Graph) -> None:
         legal = legal and (run.status is RunStatus.COMPENSATING) == graph.saga and not run.compensations
     _expect(legal, event, run)
     run.status, run.ended_by = status, event.sequence
-    hook = graph.hooks.get(_HOOKS.get(event.type, ""))
+    hook = graph.hooks.get(status.hook or "")
     if hook is not None:
         _expect_step(run.steps[hook].status is StepStatus.DORMANT, event, hook, run, graph)
         run.steps[hook].status = StepStatus.READY
@@ -190,8 +179,8 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
     if position is None or position >= len(run.steps):
         raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on a step that is not in the graph")
     step = run.steps[position]
-    if event.type in _VERDICTS:
-        verdict = _VERDICTS[event.type]
+    if event.type in STEP_STATUS_AFTER:
+        verdict = STEP_STATUS_AFTER[event.type]
         _expect_step(run.decided.pop(position, None) is verdict, event, position, run, graph)
         _end_step(run, event, position, verdict, graph)
         return

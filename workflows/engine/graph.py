@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from celeriac.workflows.engine import templates
+from celeriac.workflows.engine.states import Phase
 from celeriac.workflows.engine.templates import Template
 from celeriac.workflows.errors import DefinitionError
 
@@ -35,14 +36,6 @@ class FailurePolicy(StrEnum):
 
     FAIL_FAST = "fail_fast"  # the run fails at once, unless every step that waits for it can do with a failure
     CONTINUE = "continue"  # whatever does not depend on the failed step still runs, then the run fails
-
-
-class Phase(StrEnum):
-    """When, in the life of a run, a node is to run."""
-
-    FORWARD = "forward"
-    COMPENSATION = "compensation"  # of a saga that failed or was cancelled
-    HOOK = "hook"  # after the end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,12 +12,10 @@ from celeriac.workflows.engine.graph import (
     FailurePolicy,
     Graph,
     Needs,
-    Phase,
 )
-from celeriac.workflows.engine.states import StepStatus
+from celeriac.workflows.engine.states import Phase, StepStatus
 
 _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
-FAILURES = (StepStatus.FAILED, StepStatus.UPSTREAM_FAILED)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -98,7 +96,7 @@ def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> lis
         if waiting.status is not StepStatus.PENDING or not waiting.remaining:
             continue
         waiting.remaining -= 1
-        waiting.failed += ended in FAILURES
+        waiting.failed += ended.is_failure
         waiting.skipped += ended is StepStatus.SKIPPED
         verdict = _verdict(graph, child, waiting)
         if verdict is not StepStatus.PENDING:
@@ -200,7 +198,7 @@ def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Pr
     ends = [ended_as(graph, steps, parent) for parent in graph.parents[position]]
     found = Progress(
         remaining=sum(end is None for end in ends),
-        failed=sum(end in FAILURES for end in ends),
+        failed=sum(end is not None and end.is_failure for end in ends),
         skipped=sum(end is StepStatus.SKIPPED for end in ends),
     )
     verdict = _verdict(graph, position, found) if ends else StepStatus.READY

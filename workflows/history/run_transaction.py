@@ -11,9 +11,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from celeriac.workflows.engine.events import EventType
-from celeriac.workflows.engine.graph import Graph, Phase
+from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.progress import Progress
-from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.states import Phase, RunStatus, StepStatus
 from celeriac.workflows.history.arrays import array_of
 from celeriac.workflows.history.statements import statement
 

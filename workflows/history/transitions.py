@@ -16,9 +16,9 @@ from sqlalchemy import Connection
 
 from celeriac.workflows.engine import progress
 from celeriac.workflows.engine.events import EventType
-from celeriac.workflows.engine.graph import Graph, Phase
+from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.progress import Progress
-from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.states import Phase, RunStatus, StepStatus
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.run_transaction import (
     FORWARD,
