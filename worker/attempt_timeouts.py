@@ -1,4 +1,4 @@
-"""Attempts that take too long: recording that, and stopping them from outside."""
+"""Attempts that take too long: recording that they failed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from celeriac.worker.retry_decision import wait_before_retry
 from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.engine.retry import Retry
 from celeriac.workflows.errors import StepTimedOut
-from celeriac.workflows.history.attempts import Attempt, AttemptStore
 from celeriac.workflows.history.reconciliation import TimedOut
-from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.records import Attempt
+from celeriac.workflows.history.stores import Stores
 
 logger = logging.getLogger(__name__)
 
 
 class AttemptTimeouts:
-    """Fails attempts that did not end in time. Whatever they still do is superseded.
+    """Fails attempts that did not end in time, which supersedes their further work.
 
     Args:
-        attempts: Records.
-        runs: Graphs.
-        aftermath: Does what follows on failures.
-        retry: The policy of steps that have none of their own.
+        stores: Where attempts are.
+        follow_up: Acts on the failures.
+        retry: The policy of steps that have none.
     """
 
-    def __init__(self, *, attempts: AttemptStore, runs: RunStore, follow_up: FollowUp, retry: Retry) -> None:
-        self._attempts = attempts
-        self._runs = runs
+    def __init__(self, stores: Stores, follow_up: FollowUp, retry: Retry) -> None:
+        self._stores = stores
         self._follow_up = follow_up
         self._retry = retry
 
@@ -39,16 +37,30 @@ class AttemptTimeouts:
     def _fail(self, late: TimedOut) -> bool:
         attempt = late.attempt
         error = StepTimedOut(attempt=attempt.attempt, step=attempt.name)
-        graph = self._runs.graph(late.graph_hash)
-        node = graph.nodes[attempt.position]
+        graph = self._stores.runs.graph(late.graph_hash)
         wait = None
         if not late.past_deadline:
             wait = wait_before_retry(
-                node, self._retry, attempt=attempt.attempt - late.uncounted_attempts, lost=late.lost, error=error
+                graph.nodes[attempt.position],
+                self._retry,
+                attempt=attempt.attempt - late.uncounted_attempts,
+                lost=late.lost,
+                error=error,
             )
-        failure = self._attempts.fail(attempt, error.to_json(), graph, wait)
-        if failure is None:
+        transition = self._stores.attempts.fail(attempt, error.to_json(), graph, wait)
+        if transition is None:
             return False
-        logger.warning("%s (run %s, %s)", error, attempt.run_id, attempt.lease)
-        self._follow_up.of_failure(attempt.run_id, graph, failure)
+        logger.warning(
+            "%s (run %s, %s)",
+            error,
+            attempt.run_id,
+            attempt.lease,
+            extra={
+                "run_id": str(attempt.run_id),
+                "step": attempt.name,
+                "attempt": attempt.attempt,
+                "action": "timed_out",
+            },
+        )
+        self._follow_up.after(attempt.run_id, graph, transition)
         return True

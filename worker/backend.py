@@ -6,7 +6,9 @@ stand in the history before Celery asks, so nothing is stored here, and nothing 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
 
 from celery import Celery, states
 from celery.backends.base import BaseBackend
@@ -14,10 +16,7 @@ from celery.canvas import maybe_signature
 
 from celeriac.workflows.engine.ids import parse_task_id
 from celeriac.workflows.engine.states import StepStatus
-from celeriac.workflows.history.tasks import find_task
-
-if TYPE_CHECKING:
-    from celeriac.worker.runtime import Runtime
+from celeriac.workflows.history.tasks import Task
 
 _STATES = {
     StepStatus.DORMANT: states.PENDING,
@@ -37,9 +36,9 @@ class HistoryBackend(BaseBackend):
 
     persistent = True
 
-    def __init__(self, app: Celery, runtime: Runtime | None = None, **kwargs: Any) -> None:
+    def __init__(self, app: Celery, find: Callable[[UUID, str], Task | None], **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._runtime = runtime
+        self._find = find
 
     def mark_as_done(
         self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS
@@ -70,8 +69,8 @@ class HistoryBackend(BaseBackend):
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         meta: dict[str, Any] = {"task_id": task_id, "status": states.PENDING, "result": None, "traceback": None}
         key = parse_task_id(task_id)
-        found = key and self._runtime and find_task(self._runtime.process.database, *key)
-        if not found:
+        found = None if key is None else self._find(*key)
+        if found is None:
             return meta
         meta["status"] = _STATES[found.status]
         if found.status is StepStatus.COMPLETED:

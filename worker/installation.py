@@ -139,6 +139,6 @@ class _Hooks:
 def _require_schema(runtime: Runtime) -> None:
     """Refuse to start on a database without our tables, where every claim would fail."""
     try:
-        schema.check(runtime.process.database)
+        schema.check(runtime.process.stores.database)
     except CeleriacError as error:
         raise SystemExit(f"celeriac: {error}") from None

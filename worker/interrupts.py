@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from celeriac.workflows.errors import StepTimedOut
-from celeriac.workflows.history.attempts import Attempt
+from celeriac.workflows.history.records import Attempt
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from celeriac.worker.task import StepTask
 from celeriac.workflows.engine.views import WorkerScope
 from celeriac.workflows.errors import CeleriacError
 from celeriac.workflows.history.leases import lease_name
-from celeriac.workflows.history.reconciliation import ReconcilerStore
 
 logger = logging.getLogger(__name__)
 _RENEWALS_PER_LEASE = 4
@@ -41,7 +40,6 @@ class LeaseRenewer:
     def __init__(self, runtime: Runtime, consumer: Any) -> None:
         self._runtime = runtime
         self._consumer = consumer
-        self._store = ReconcilerStore(runtime.process.database)
         self._known: set[int] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="celeriac-keeper", daemon=True)
@@ -55,7 +53,7 @@ class LeaseRenewer:
         self._stop.set()
         self._thread.join(timeout=5)
         try:
-            self._runtime.process.leases.expire([self._name(pid) for pid in self._known])
+            self._runtime.process.stores.leases.expire([self._name(pid) for pid in self._known])
         except CeleriacError as error:
             logger.warning("Leases are left to expire: %s", error)
 
@@ -81,7 +79,7 @@ class LeaseRenewer:
         dispatcher = self._consumer.event_dispatcher
         self._runtime.events_enabled.value = bool(dispatcher and dispatcher.enabled)
         living = set(self._pids())
-        leases = self._runtime.process.leases
+        leases = self._runtime.process.stores.leases
         if ended := self._known - living:
             leases.expire([self._name(pid) for pid in ended])
         self._known = living
@@ -99,13 +97,14 @@ class LeaseRenewer:
             holder=names[0],
             prefetched=prefetched_tasks(worker_state.reserved_requests),
         )
-        self._stop_overdue(names)
+        self._stop_late_attempts(names)
 
-    def _stop_overdue(self, names: list[str]) -> None:
+    def _stop_late_attempts(self, names: list[str]) -> None:
         """Stop what runs too long here, and what belongs to a terminated run; a child is killed, and replaced."""
         process = self._runtime.process
-        late = process.overdue.fail(self._store.timed_out(grace=_GRACE, batch=len(names), leases=names))
-        unwanted = {attempt.lease for attempt in late} | self._store.terminated(names)
+        store = process.stores.reconciliation
+        late = process.attempt_timeouts.fail(store.timed_out(grace=_GRACE, batch=len(names), leases=names))
+        unwanted = {attempt.lease for attempt in late} | store.terminated(names)
         for pid in self._known - {os.getpid()}:
             if self._name(pid) in unwanted:
                 logger.warning("Process %d is stopped: its step took too long, or its run was terminated", pid)

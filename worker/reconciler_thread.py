@@ -7,10 +7,9 @@ import threading
 from datetime import timedelta
 
 from celeriac.worker.queues import queues_of
-from celeriac.worker.reconciler import Reconciler
+from celeriac.worker.reconciler.reconciler import Reconciler
 from celeriac.worker.runtime import Runtime
 from celeriac.workflows.errors import CeleriacError
-from celeriac.workflows.history.reconciliation import ReconcilerStore
 
 logger = logging.getLogger(__name__)
 LEADER_LEASE = "leader:reconciler"
@@ -21,23 +20,14 @@ _DROP_LEASES_EVERY = 1_000  # passes
 def reconciler_of(runtime: Runtime) -> Reconciler:
     """Return a reconciler on the connections of this process."""
     process = runtime.process
-    return Reconciler(
-        store=ReconcilerStore(process.database),
-        runs=process.runs,
-        publisher=process.publisher,
-        queues=queues_of(process.publisher.app),
-        overdue=process.overdue,
-        attempts=process.attempts,
-        transitions=process.transitions,
-        follow_up=process.follow_up,
-        settings=runtime.settings,
-    )
+    queues = queues_of(process.dispatch.publisher.app)
+    return Reconciler(process.stores, process.dispatch, process.attempt_timeouts, queues, runtime.settings)
 
 
 class ReconcilerThread:
-    """Runs passes while this worker has the duty.
+    """Runs the reconciler while this worker holds the leader lease.
 
-    One worker at a time has it, by a lease that spares the others the work. Two at once do no harm.
+    The lease spares the other workers the work. Two leaders at once do no harm.
     """
 
     def __init__(self, runtime: Runtime) -> None:
@@ -56,7 +46,7 @@ class ReconcilerThread:
 
     def _run(self) -> None:
         reconciler = reconciler_of(self._runtime)
-        leases = self._runtime.process.leases
+        leases = self._runtime.process.stores.leases
         me = f"{self._runtime.hostname}:{self._runtime.token}"
         passes = 0
         pause = self._runtime.settings.reconcile_seconds

@@ -8,6 +8,7 @@ import threading
 from functools import cached_property
 from multiprocessing.sharedctypes import RawValue
 from secrets import token_hex
+from uuid import UUID
 
 from celery import Celery
 
@@ -17,14 +18,12 @@ from celeriac.worker.continuation import InlineContinuation
 from celeriac.worker.execution import StepExecutor
 from celeriac.worker.telemetry import Telemetry
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.dispatch.follow_up import FollowUp
-from celeriac.workflows.dispatch.publisher import Publisher, publishing_app_like
-from celeriac.workflows.dispatch.wakeups import Wakeups
-from celeriac.workflows.history.attempts import AttemptStore
+from celeriac.workflows.dispatch.dispatch import Dispatch
+from celeriac.workflows.dispatch.publisher import publishing_app_like
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.leases import LeaseStore, lease_name
-from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.history.leases import lease_name
+from celeriac.workflows.history.stores import Stores
+from celeriac.workflows.history.tasks import Task, find_task
 from celeriac.workflows.settings import Settings
 
 
@@ -51,7 +50,10 @@ class Runtime:
     @cached_property
     def backend(self) -> HistoryBackend:
         """The history as a result backend."""
-        return HistoryBackend(self.app, runtime=self)
+        return HistoryBackend(self.app, self._find_task)
+
+    def _find_task(self, run_id: UUID, name: str) -> Task | None:
+        return find_task(self.process.stores.database, run_id, name)
 
     @property
     def process(self) -> Process:
@@ -75,37 +77,21 @@ class Process:
     def __init__(self, runtime: Runtime) -> None:
         self.pid = os.getpid()
         settings = runtime.settings
-        self.database = Database.of(settings, pool_size=max(2, runtime.concurrency))
-        self.runs = RunStore(self.database)
-        self.leases = LeaseStore(self.database)
-        publisher_app = publishing_app_like(runtime.app)
-        self.publisher = Publisher(publisher_app)
-        self.wakeups = Wakeups(publisher_app.conf.broker_url)
+        app = publishing_app_like(runtime.app)
+        self.stores = Stores.of(Database.of(settings, pool_size=max(2, runtime.concurrency)))
+        self.dispatch = Dispatch.of(app, self.stores)
         self.lease = lease_name(runtime.hostname, self.pid, runtime.token)
-        self.telemetry = Telemetry(publisher_app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
-        self.attempts = AttemptStore(self.database)
-        self.transitions = TransitionStore(self.database)
-        self.follow_up = FollowUp(self.transitions, self.publisher, self.wakeups)
-        self.overdue = AttemptTimeouts(
-            attempts=self.attempts, runs=self.runs, follow_up=self.follow_up, retry=settings.retry
-        )
-        self.delivery = StepExecutor(
-            attempts=self.attempts,
-            database=self.database,
-            publisher=self.publisher,
-            wakeups=self.wakeups,
-            follow_up=self.follow_up,
-            lease=self.lease,
-            settings=settings,
-        )
-        # Celery would take the steps that are carried on with for one task, and hold them to its limit together.
-        carry_on_seconds = 0.0 if runtime.has_time_limit else settings.carry_on_seconds
-        self.carrier = InlineContinuation(runtime.app, self.telemetry, carry_on_seconds, self.delivery.release)
+        self.telemetry = Telemetry(app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
+        self.attempt_timeouts = AttemptTimeouts(self.stores, self.dispatch.follow_up, settings.retry)
+        self.executor = StepExecutor(self.stores, self.dispatch, self.lease, settings)
+        # Celery would take the steps that continue inline for one task, and hold them to its limit together.
+        seconds = 0.0 if runtime.has_time_limit else settings.carry_on_seconds
+        self.continuation = InlineContinuation(runtime.app, self.telemetry, seconds, self.executor.release)
 
     def take_lease(self, runtime: Runtime) -> None:
         """Make this process known before it claims anything.
 
         Raises:
-            DatabaseUnavailable: Postgres does not answer. The keeper will do it.
+            DatabaseUnavailable: Postgres does not answer. The lease renewer will do it.
         """
-        self.leases.renew([self.lease], worker=runtime.hostname, lease=runtime.settings.lease)
+        self.stores.leases.renew([self.lease], worker=runtime.hostname, lease=runtime.settings.lease)

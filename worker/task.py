@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from celery import Task
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
+from celeriac.worker.runtime import Runtime
 from celeriac.workflows.authoring.steps import Step
+from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.history.outage import retry_through_outage
-
-if TYPE_CHECKING:
-    from celeriac.worker.runtime import Runtime
+from celeriac.workflows.history.records import Claim
 
 logger = logging.getLogger(__name__)
 
@@ -42,29 +42,39 @@ class StepTask(Task):
         return self.runtime.backend
 
     def run(self, run: str, step: str, graph_hash: str) -> Any:
-        """Claim the step, run it, record its outcome; see ``Delivery``."""
+        """Claim the step, run it, record its outcome; see ``StepExecutor``."""
         process = self.runtime.process
+        graph = self._graph(run, graph_hash)
+        claim = self._claim(graph, run, step)
         try:
-            known = retry_through_outage(lambda: process.runs.graph(graph_hash))
+            value, following = process.executor.run(
+                self, graph, claim, lambda: process.continuation.choose(graph, claim)
+            )
+        except BaseException as error:
+            process.executor.close_attempt(graph, claim.attempt, error)
+            raise
+        process.continuation.hand_over(following)
+        return value
+
+    def _graph(self, run: str, graph_hash: str) -> Graph:
+        runs = self.runtime.process.stores.runs
+        try:
+            return retry_through_outage(lambda: runs.graph(graph_hash))
         except LookupError:
             logger.warning("Run %s is not in this worker's database; the message is dropped", run)
             raise Ignore from None
-        carrier = process.carrier
-        claim = carrier.take_claim(run, step) or process.delivery.claim(known, UUID(run), step)
-        try:
-            value, carried = process.delivery.run(self, known, claim, lambda: carrier.choose(known, claim))
-        except BaseException as error:
-            process.delivery.give_up(known, claim.attempt, error)
-            raise
-        carrier.hand_over(carried)
-        return value
+
+    def _claim(self, graph: Graph, run: str, step: str) -> Claim:
+        """Return the claim that came with the continuation, or claim the step that a message names."""
+        process = self.runtime.process
+        return process.continuation.take_claim(run, step) or process.executor.claim(graph, UUID(run), step)
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        """Carry on with the steps that the completion claimed.
+        """Continue with the step that the completion claimed.
 
         Celery calls this when it has taken the step's runtime and before it looks for other work.
         """
-        self.runtime.process.carrier.carry_on(self, retval)
+        self.runtime.process.continuation.run(self, retval)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """Publish, as Celery does when it carries a chain or chord on.

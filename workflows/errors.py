@@ -8,9 +8,11 @@ CeleriacError
 ├── InputInvalid              the input of a run does not fit the workflow's parameters
 ├── UnknownWorkflow           no workflow of that name in the imported modules
 ├── UnknownRun                no run of that id in this database
+├── UnknownStatus             no state of runs has that name
 ├── DatabaseUnavailable       Postgres does not answer
 ├── BrokerUnavailable         the broker does not answer
 ├── RunFailed                 the result was asked of a run that failed
+├── IdempotencyKeyReused      an idempotency key started a run with other input before
 ├── InvalidRunState           the status of a run does not allow the request
 ├── ResultTimeout             the run did not end within the time given
 └── StepError                 an attempt of a step failed for a reason of the engine's
@@ -94,6 +96,12 @@ class UnknownRun(CeleriacError):
     message = "No run '{run_id}' in this database. `celeriac list` shows the runs there are."
 
 
+class UnknownStatus(CeleriacError):
+    """No state of runs has that name."""
+
+    message = "Unknown status {status!r}. There are: {known}."
+
+
 class DatabaseUnavailable(CeleriacError):
     """Postgres does not answer."""
 
@@ -116,6 +124,15 @@ class InvalidRunState(CeleriacError):
     """What was asked of a run makes no sense in the state that it is in."""
 
     message = "Run {run_id} is {status}; it cannot be {action}."
+
+
+class IdempotencyKeyReused(CeleriacError):
+    """An idempotency key started a run with other input before."""
+
+    message = (
+        "Idempotency key {idempotency_key!r} of workflow {workflow!r} started run {run_id} with other input before. "
+        "Give each input a key of its own."
+    )
 
 
 class ResultTimeout(CeleriacError, TimeoutError):

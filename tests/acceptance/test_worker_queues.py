@@ -55,7 +55,7 @@ def test_starts_with_one_key_from_many_threads_make_one_run(client, flows, effec
 
     def start(number: int):
         barrier.wait()
-        return client.start(line, number, 0.0, idempotency_key="order-1").id
+        return client.start(line.options(idempotency_key="order-1"), number, 0.0).id
 
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(start, range(8)))

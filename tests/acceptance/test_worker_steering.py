@@ -29,7 +29,7 @@ def flows(flows):
 
 
 def test_1000_runs_paused_by_filter_and_resumed_are_neither_lost_nor_doubled(client, flows, effects, start_worker):
-    runs = [client.start(line, number, 0.0, tags={"batch": "x"}) for number in range(1_000)]
+    runs = [client.start(line.options(tags={"batch": "x"}), number, 0.0) for number in range(1_000)]
     start_worker(flows, concurrency=2)
     wait_until(lambda: events_of(client, "StepCompleted") >= 50, 20, "the fleet is at work")
     paused = client.pause(tags={"batch": "x"})

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,8 +15,8 @@ from celeriac.worker.invocation import describe_error
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.engine.templates import InputPart, ResultPart
-from celeriac.workflows.history.attempts import AttemptStore
 from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.stores import Stores
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.proxy import PostgresProxy, postgres_proxy
 from tests.support.store import ALIVE, DEAD, Store
@@ -87,7 +88,7 @@ def test_a_completion_frees_what_waited_for_nothing_else(store):
     run_id = store.start(graph_of(IRREGULAR))
     completion = store.complete(store.take(run_id, "prepare"), '"ready"')
     assert store.names(run_id, completion.ready) == ["a", "b", "c"]
-    assert (completion.accepts_work, completion.run_ended, completion.next) == (True, False, None)
+    assert (completion.run_status.accepts_work, completion.run_ended, completion.claimed) == (True, False, None)
 
 
 def test_validate_of_the_irregular_graph_is_free_while_a_and_b_still_run(store):
@@ -226,19 +227,19 @@ def test_a_result_is_handed_on_as_the_text_that_it_was(store, text):
 def test_a_completion_claims_the_next_step_if_it_frees_it(store):
     run_id = store.start(chain_of(3), '{"n": 1}')
     completion = store.complete(store.take(run_id, "s0"), "1", next_step="s1")
-    assert (completion.next.name, completion.next.attempt, completion.next.lease) == ("s1", 1, ALIVE)
+    assert (completion.claimed.name, completion.claimed.attempt, completion.claimed.lease) == ("s1", 1, ALIVE)
     assert completion.ready == ()
     assert store.claim(run_id, "s1") is None
     assert store.history(run_id) == ["RunStarted", "StepStarted s0 1", "StepCompleted s0 1", "StepStarted s1 1"]
-    store.complete(completion.next)
+    store.complete(completion.claimed)
 
 
 def test_a_completion_leaves_the_next_step_if_that_still_waits_for_another(store):
     run_id = store.start(graph_of(JOIN))
     first, second = store.take(run_id, "a"), store.take(run_id, "b")
-    assert store.complete(first, next_step="join").next is None
+    assert store.complete(first, next_step="join").claimed is None
     assert store.statuses(run_id)["join"] == "pending"
-    assert store.complete(second, next_step="join").next.name == "join"
+    assert store.complete(second, next_step="join").claimed.name == "join"
 
 
 def test_the_step_that_a_completion_claimed_gets_what_it_is_called_with(store):
@@ -247,8 +248,8 @@ def test_the_step_that_a_completion_claimed_gets_what_it_is_called_with(store):
     run_id = store.start(Graph(workflow="w", version="1", nodes=nodes), '{"order": 7}')
     store.complete(store.take(run_id, "a"), '"from a"')
     completion = store.complete(store.take(run_id, "b"), '"from b"', next_step="sum")
-    claim = store.attempts.adopt(completion.next, [0, 1])
-    assert claim.attempt == completion.next
+    claim = store.attempts.adopt(completion.claimed, [0, 1])
+    assert claim.attempt == completion.claimed
     assert (claim.run_input, claim.results) == ('{"order": 7}', {0: '"from a"', 1: '"from b"'})
 
 
@@ -256,7 +257,7 @@ def test_a_step_that_was_claimed_and_then_lost_cannot_be_adopted(store):
     run_id = store.start(chain_of(2))
     completion = store.complete(store.take(run_id, "s0", lease=DEAD), next_step="s1")
     store.lose()
-    assert store.attempts.adopt(completion.next, [0]) is None
+    assert store.attempts.adopt(completion.claimed, [0]) is None
 
 
 def test_the_join_that_is_claimed_has_the_results_of_parents_that_completed_at_the_same_time(store):
@@ -268,7 +269,7 @@ def test_the_join_that_is_claimed_has_the_results_of_parents_that_completed_at_t
 
         def complete(attempt, inputs=inputs):
             completion = store.complete(attempt, f'"{attempt.name}"', next_step="join")
-            return completion.next and store.attempts.adopt(completion.next, inputs)
+            return completion.claimed and store.attempts.adopt(completion.claimed, inputs)
 
         [claim] = filter(None, store.at_once([lambda a=attempt: complete(a) for attempt in attempts]))
         assert list(claim.results.values()) == [f'"s{i}"' for i in range(6)]
@@ -277,7 +278,7 @@ def test_the_join_that_is_claimed_has_the_results_of_parents_that_completed_at_t
 def test_a_completion_claims_one_step_and_names_the_others_that_it_freed(store):
     run_id = store.start(fan_of(3, join=True))
     completion = store.complete(store.take(run_id, "first"), next_step="s1")
-    assert completion.next.name == "s1"
+    assert completion.claimed.name == "s1"
     assert store.names(run_id, completion.ready) == ["s0", "s2"]
 
 
@@ -289,7 +290,7 @@ def test_parents_that_all_want_to_claim_the_join_give_it_to_one(store):
         completions = store.at_once(
             [lambda attempt=attempt: store.complete(attempt, next_step="join") for attempt in attempts]
         )
-        assert len([completion for completion in completions if completion.next is not None]) == 1
+        assert len([completion for completion in completions if completion.claimed is not None]) == 1
         assert [completion.ready for completion in completions] == [()] * 6
 
 
@@ -312,7 +313,7 @@ def test_siblings_of_a_failed_step_finish_and_nothing_new_starts(store):
     store.fail(failing)
     assert store.claim(run_id, "c") is None
     completion = store.complete(sibling, next_step="after-b")
-    assert (completion.accepts_work, completion.next, completion.run_ended) == (False, None, False)
+    assert (completion.run_status.accepts_work, completion.claimed, completion.run_ended) == (False, None, False)
     assert store.claim(run_id, "after-b") is None
     assert store.statuses(run_id) == {"a": "failed", "b": "completed", "c": "ready", "after-b": "ready"}
     assert store.runs.status(run_id) is RunStatus.FAILED
@@ -416,12 +417,12 @@ def test_what_a_superseded_attempt_did_in_its_transaction_is_rolled_back(store):
 def through(store: Store, proxy: PostgresProxy) -> Iterator[Store]:
     """Make the attempts of a store over a proxy, with a connection that is open already."""
     database, attempts = Database(proxy.url), store.attempts
-    store.attempts = AttemptStore(database)
-    store.attempts._direct.execute("database_time", {})
+    store.attempts = Stores.of(database).attempts
+    store.attempts.recorded_steps(UUID(int=0), [])  # connects
     try:
         yield store
     finally:
-        store.attempts._direct.close()
+        store.attempts.close()
         database.close()
         store.attempts = attempts
 
@@ -447,7 +448,7 @@ def test_a_claim_that_somebody_else_made_during_an_outage_is_not_taken_from_them
     run_id = store.start(chain_of(1))
     direct = store.attempts
     with through(store, proxy):
-        direct.claim(run_id, 0, "s0", "process:celery@there:9:0", [])
+        direct.claim(store.key(run_id, "s0"), lease="process:celery@there:9:0")
         proxy.lose_next("request")
         assert store.claim(run_id, "s0") is None
         assert proxy.has_lost
@@ -461,9 +462,9 @@ def test_a_completion_whose_connection_breaks_is_recorded_once(store, proxy, wha
         proxy.lose_next(what)
         completion = store.complete(attempt, "1", next_step="s1")
         assert proxy.has_lost
-    assert completion.next.name == "s1"
+    assert completion.claimed.name == "s1"
     assert store.history(run_id)[1:] == ["StepStarted s0 1", "StepCompleted s0 1", "StepStarted s1 1"]
-    assert store.complete(completion.next) is not None
+    assert store.complete(completion.claimed) is not None
 
 
 def test_a_completion_whose_answer_is_lost_leaves_what_it_freed_to_the_reconciler(store, proxy):
@@ -472,7 +473,7 @@ def test_a_completion_whose_answer_is_lost_leaves_what_it_freed_to_the_reconcile
     with through(store, proxy):
         proxy.lose_next("answer")
         completion = store.complete(attempt)
-    assert (completion.ready, completion.next, completion.accepts_work) == ((), None, False)
+    assert (completion.ready, completion.claimed, completion.run_ended) == ((), None, False)
     assert store.statuses(run_id) == {"first": "completed", "s0": "ready", "s1": "ready", "join": "pending"}
 
 
@@ -511,8 +512,8 @@ def test_an_attempt_that_committed_with_its_transaction_is_found_to_have_landed(
     with store.database.transaction() as connection:
         store.complete(attempt, transaction=connection, next_step="s1")
     completion = store.attempts.find_recorded_completion(attempt, store.next(attempt, "s1"))
-    assert (completion.next.name, completion.next.attempt) == ("s1", 1)
-    assert store.complete(completion.next) is not None
+    assert (completion.claimed.name, completion.claimed.attempt) == ("s1", 1)
+    assert store.complete(completion.claimed) is not None
 
 
 def test_a_claim_that_waits_for_a_lock_when_its_backend_is_terminated_is_made_again(store):
@@ -526,7 +527,7 @@ def test_a_claim_that_waits_for_a_lock_when_its_backend_is_terminated_is_made_ag
             assert other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid}).scalar()
         holder.rollback()
         assert claiming.result(timeout=10).attempt.attempt == 1
-        pool.submit(store.attempts._direct.close).result(timeout=10)
+        pool.submit(store.attempts.close).result(timeout=10)
     assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
 
 

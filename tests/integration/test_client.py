@@ -9,7 +9,6 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.orm import Session
 
 from celeriac import Client, step, workflow
 from celeriac.workflows.authoring.catalog import Catalog
@@ -18,6 +17,8 @@ from celeriac.workflows.errors import (
     CeleriacError,
     ConfigurationError,
     DatabaseUnavailable,
+    DefinitionError,
+    IdempotencyKeyReused,
     ImportFailed,
     InputInvalid,
     ResultTimeout,
@@ -73,6 +74,17 @@ def summary(order: Order) -> dict[str, Decimal]:
     return {"amount": receipt.order.amount, "asked": order.amount}
 
 
+@step
+def label(tags: str, idempotency_key: str, workflow: str) -> None:
+    del tags, idempotency_key, workflow
+
+
+@workflow
+def labelling(tags: str, idempotency_key: str, workflow: str, self: str):
+    label(tags, idempotency_key, workflow)
+    label(self, self, self)
+
+
 ORDER = Order(id=7, amount=Decimal("12.50"))
 RECEIPT = Receipt(order=ORDER, paid=True)
 RECEIPT_JSON = '{"order": {"id": 7, "amount": "12.50", "at": "2026-01-02T12:00:00Z"}, "paid": true}'
@@ -98,9 +110,9 @@ def test_a_run_is_started_by_workflow_or_by_name_with_values_or_data(client, sto
     runs = [
         client.start(ordering, ORDER),
         client.start(ordering, order=ORDER, copies=1),
-        client.start("ordering", {"id": 7, "amount": "12.50", "at": "2026-01-02T12:00:00Z"}),
-        client.start("ordering", order={"id": "7", "amount": 12.5, "at": NOON}),
-        client.start_json("ordering", {"order": {"id": 7, "amount": "12.50"}}),
+        client.start_by_name("ordering", {"order": {"id": 7, "amount": "12.50", "at": "2026-01-02T12:00:00Z"}}),
+        client.start(ordering, order={"id": "7", "amount": 12.5, "at": NOON}),
+        client.start_by_name("ordering", {"order": {"id": 7, "amount": "12.50"}}),
     ]
     for run in runs:
         assert run.status is RunStatus.PENDING
@@ -113,14 +125,12 @@ def test_a_run_is_started_by_workflow_or_by_name_with_values_or_data(client, sto
 def test_a_run_knows_its_workflow_and_the_version_it_started_with(client):
     view = client.start(ordering, ORDER).view()
     assert (view.workflow, view.version, view.graph_hash) == ("ordering", "2", ordering.graph.hash)
-    assert client.graph_of(view.graph_hash) == ordering.graph
 
 
 @pytest.mark.parametrize(
     ("start", "error", "message"),
     [
-        (lambda c: c.start("ordring", ORDER), UnknownWorkflow, "did you mean 'ordering'"),
-        (lambda c: c.start_json("ordring", {}), UnknownWorkflow, "did you mean 'ordering'"),
+        (lambda c: c.start_by_name("ordring", {}), UnknownWorkflow, "did you mean 'ordering'"),
         (lambda c: c.start(ordering), InputInvalid, "missing argument 'order'"),
         (lambda c: c.start(ordering, ORDER, 1, 2), InputInvalid, "3 positional arguments, where 2 fit"),
         (lambda c: c.start(ordering, ORDER, copeis=1), InputInvalid, "did you mean 'copies'"),
@@ -129,10 +139,10 @@ def test_a_run_knows_its_workflow_and_the_version_it_started_with(client):
         (lambda c: c.start(ordering, {"id": "x", "amount": "1"}), InputInvalid, "parameter 'order'"),
         (lambda c: c.start(ordering, {"id": 1}), InputInvalid, "amount"),
         (lambda c: c.start(ordering, ORDER, copies="many"), InputInvalid, "parameter 'copies'"),
-        (lambda c: c.start_json("ordering", {"ordr": {}}), InputInvalid, "ordr"),
-        (lambda c: c.start_json("ordering", [1]), InputInvalid, "must be a JSON object by parameter name"),
-        (lambda c: c.start_json("ordering", None), InputInvalid, "must be a JSON object by parameter name"),
-        (lambda c: c.start_json("quiet", {"a": 1}), InputInvalid, "'a'"),
+        (lambda c: c.start_by_name("ordering", {"ordr": {}}), InputInvalid, "ordr"),
+        (lambda c: c.start_by_name("ordering", [1]), InputInvalid, "must be a JSON object by parameter name"),
+        (lambda c: c.start_by_name("ordering", None), InputInvalid, "must be a JSON object by parameter name"),
+        (lambda c: c.start_by_name("quiet", {"a": 1}), InputInvalid, "'a'"),
     ],
 )
 def test_bad_input_says_what_is_wrong_and_nothing_is_written(client, broker, start, error, message):
@@ -147,50 +157,81 @@ def test_bad_input_says_what_is_wrong_and_nothing_is_written(client, broker, sta
 
 def test_an_unknown_workflow_lists_the_known_ones(client):
     with pytest.raises(UnknownWorkflow, match="Known: ordering, quiet, summary"):
-        client.start("nothing-like-it")
+        client.start_by_name("nothing-like-it")
 
 
 def test_a_module_that_cannot_be_imported_is_found_when_a_name_is_asked_for(settings):
     with Client(settings.model_copy(update={"imports": ("no_such_module_here",)})) as client:
         client.start(ordering, ORDER)  # needs no import
         with pytest.raises(ImportFailed, match="no_such_module_here"):
-            client.start("ordering", ORDER)
+            client.start_by_name("ordering", {})
 
 
 def test_a_key_starts_one_run_and_sends_one_message(client, broker):
-    first = client.start(ordering, ORDER, idempotency_key="order-7")
-    again = client.start("ordering", {"id": 8, "amount": 1}, idempotency_key="order-7")
-    assert again.id == first.id
+    keyed = ordering.options(idempotency_key="order-7")
+    first = client.start(keyed, ORDER)
+    again = client.start(keyed, ORDER)
+    by_name = client.start_by_name("ordering", first.history()[0].data, idempotency_key="order-7")
+    assert {first.id} == {again.id, by_name.id}
     assert broker.ids() == [f"{first.id}.charge"]
     assert first.view().idempotency_key == "order-7"
 
 
+def test_a_key_that_comes_with_other_input_is_refused_and_starts_nothing(client, broker):
+    first = client.start(ordering.options(idempotency_key="order-7"), ORDER)
+    with pytest.raises(
+        IdempotencyKeyReused, match=f"'order-7' of workflow 'ordering' started run {first.id}"
+    ) as caught:
+        client.start(ordering.options(idempotency_key="order-7"), ORDER, copies=2)
+    assert (caught.value.run_id, caught.value.idempotency_key) == (first.id, "order-7")
+    assert [view.id for view in client.list()] == [first.id]
+    assert broker.ids() == [f"{first.id}.charge"]
+
+
 def test_starts_with_one_key_from_many_threads_make_one_run(client, store, broker):
+    keyed = ordering.options(idempotency_key="k")
     with ThreadPoolExecutor(8) as pool:
-        runs = list(pool.map(lambda _: client.start(ordering, ORDER, idempotency_key="k").id, range(16)))
+        runs = list(pool.map(lambda _: client.start(keyed, ORDER).id, range(16)))
     assert len(set(runs)) == 1
     assert len(broker.ids()) == 1
 
 
-def test_a_start_in_the_callers_transaction_is_not_sent_before_the_commit(client, store, broker):
-    """FIELD_FAILURES 29: the reconciler dispatches it, so a process that dies after COMMIT loses nothing."""
-    with Session(store.database.engine) as session:
-        run = client.start(ordering, ORDER, connection=session)
-        session.commit()
-    assert run.status is RunStatus.PENDING
-    with store.database.transaction() as connection:
-        other = client.start(ordering, ORDER, connection=connection)
-    assert other.status is RunStatus.PENDING
-    assert broker.queues() == {}
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"idempotency_key": 7}, "idempotency_key=7 is not a text"),
+        ({"idempotency_key": ""}, "idempotency_key='' is not a text"),
+        ({"tags": {"tenant": 7}}, "tags={'tenant': 7} are not labels"),
+        ({"tags": ["acme"]}, "tags=['acme'] are not labels"),
+        ({"tag": {}}, "Unknown option 'tag' for a start of workflow 'ordering'; did you mean 'tags'?"),
+    ],
+)
+def test_a_bad_option_of_a_start_is_refused_with_the_remedy(options, message):
+    with pytest.raises(DefinitionError) as caught:
+        ordering.options(**options)
+    assert message in str(caught.value)
 
 
-def test_a_start_in_a_transaction_that_is_rolled_back_leaves_nothing(client, store):
-    with Session(store.database.engine) as session:
-        run = client.start(ordering, ORDER, connection=session)
-        session.rollback()
+def test_a_workflow_may_have_parameters_that_are_named_like_options(client):
+    run = client.start(
+        labelling.options(tags={"tenant": "acme"}), tags="a", idempotency_key="b", workflow="c", self="d"
+    )
+    assert run.history()[0].data == {"tags": "a", "idempotency_key": "b", "workflow": "c", "self": "d"}
+    assert run.view().tags == {"tenant": "acme"}
+    assert run.view().idempotency_key is None
+
+
+def test_a_name_is_no_workflow(client):
+    with pytest.raises(TypeError, match="By name a run is started with start_by_name"):
+        client.start("ordering", ORDER)
+
+
+def test_a_run_that_is_got_with_its_workflow_has_a_result_of_its_type(client, store):
+    run = client.start(ordering, ORDER)
+    finish(store, run.id)
+    assert client.get(run.id, ordering).result(0) == RECEIPT
     with pytest.raises(UnknownRun):
-        _ = run.status
-    assert client.list() == []
+        client.get(run.id, quiet)
 
 
 def test_a_start_without_a_broker_commits_all_the_same(database_url, store):
@@ -252,15 +293,15 @@ def test_runs_are_listed_the_latest_first_without_their_steps(client):
 def test_pages_of_runs_follow_each_other(client):
     runs = sorted((client.start(ordering, ORDER).id for _ in range(5)), reverse=True)
     found, last = [], None
-    while page := client.reader.find(limit=2, after=last):
+    while page := client.list(limit=2, after=last):
         found += [view.id for view in page]
         last = found[-1]
     assert found == runs
 
 
 def test_runs_are_listed_by_workflow_state_and_tags(client, store):
-    acme = client.start(ordering, ORDER, tags={"tenant": "acme", "kind": "web"})
-    other = client.start(ordering, ORDER, tags={"tenant": "other"})
+    acme = client.start(ordering.options(tags={"tenant": "acme", "kind": "web"}), ORDER)
+    other = client.start(ordering.options(tags={"tenant": "other"}), ORDER)
     third = client.start(quiet)
     finish(store, acme.id)
     store.fail(store.take(other.id, "charge"))
@@ -282,7 +323,7 @@ def test_runs_are_listed_by_workflow_state_and_tags(client, store):
 
 @pytest.mark.parametrize("tags", [{"": ""}, {"é": "☃"}, {"a.b": "c'd"}, {"$": '"%"'}])
 def test_any_text_may_be_a_tag(client, tags):
-    run = client.start(quiet, tags=tags)
+    run = client.start(quiet.options(tags=tags))
     assert run.view().tags == tags
     assert [view.id for view in client.list(tags=tags)] == [run.id]
 
@@ -365,9 +406,9 @@ def test_one_who_waits_is_woken_when_the_run_ends(client, store):
     run = client.start(ordering, ORDER)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run.result, 30)
-        wait_until(lambda: client.wakeups._client.pubsub_numsub(f"celeriac.run.{run.id}")[0][1] == 1)
+        wait_until(lambda: client._services.dispatch.wakeups._client.pubsub_numsub(f"celeriac.run.{run.id}")[0][1] == 1)
         finish(store, run.id)
-        client.wakeups.wake(run.id)
+        client._services.dispatch.wakeups.wake(run.id)
         assert waiting.result(timeout=5) == RECEIPT
 
 

@@ -18,8 +18,8 @@ from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.client.control import Action
 from celeriac.workflows.engine.events import EventType
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.history.attempts import Limits
 from celeriac.workflows.history.control import ControlStore
+from celeriac.workflows.history.records import Limits
 from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
@@ -51,7 +51,7 @@ def paying(amount: int):
 
 @pytest.fixture
 def control(store: Store) -> ControlStore:
-    return ControlStore(store.database)
+    return store.control
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def ended_run(store: Store, how: str) -> UUID:
     elif how == "failed":
         store.fail(store.take(run_id, "s0"))
     else:
-        apply(ControlStore(store.database), Action(how), run_id)
+        apply(store.control, Action(how), run_id)
     return run_id
 
 
@@ -148,7 +148,7 @@ def test_what_runs_finishes_and_nothing_new_starts_while_a_run_is_paused(store, 
     a = store.take(run_id, "a")
     control.pause([run_id])
     completion = store.complete(a, next_step="aggregate")
-    assert (completion.accepts_work, completion.next) == (False, None)
+    assert (completion.run_status.accepts_work, completion.claimed) == (False, None)
     assert store.claim(run_id, "b") is None
     c = store.statuses(run_id)
     assert (c["a"], c["b"], c["c"]) == ("completed", "ready", "ready")
@@ -158,7 +158,7 @@ def test_resuming_makes_ready_what_became_ready_meanwhile(store, control):
     run_id = store.start(graph_of({"a": [], "b": ["a"], "c": []}))
     a = store.take(run_id, "a")
     control.pause([run_id])
-    assert store.complete(a).ready == (1,)
+    assert store.complete(a).ready == (), "nothing is to be dispatched while the run is paused"
     assert control.ready([run_id]) == {}
     assert control.resume([run_id]) == {run_id}
     [((found, _), positions)] = control.ready([run_id]).items()
@@ -233,7 +233,7 @@ def test_what_still_completes_after_the_end_is_recorded_and_frees_nothing(store,
     attempt = store.take(run_id, "s0")
     apply(control, action, run_id)
     completion = store.complete(attempt, next_step="s1")
-    assert (completion.accepts_work, completion.run_ended, completion.next) == (False, False, None)
+    assert (completion.run_status.accepts_work, completion.run_ended, completion.claimed) == (False, False, None)
     assert store.claim(run_id, "s1") is None
     assert control.ready([run_id]) == {}
     assert store.statuses(run_id)["s0"] == "completed"
@@ -307,7 +307,7 @@ def test_actions_may_be_asked_for_again_and_again(client, broker):
 def test_a_run_that_is_not_there_cannot_be_steered(client):
     for action in Action:
         with pytest.raises(UnknownRun):
-            client.control.steer(action, uuid4())
+            client._services.control.control(action, uuid4())
 
 
 def test_resuming_dispatches_what_is_ready_at_once(store, client, broker: Broker):
@@ -327,8 +327,8 @@ def test_resuming_dispatches_what_is_ready_at_once(store, client, broker: Broker
 
 
 def test_a_filter_chooses_and_a_dry_run_changes_nothing(client):
-    ours = [client.start(ordering, i, tags={"tenant": "acme"}).id for i in range(3)]
-    others = [client.start(ordering, 1, tags={"tenant": "other"}).id, client.start(paying, 1, tags={}).id]
+    ours = [client.start(ordering.options(tags={"tenant": "acme"}), i).id for i in range(3)]
+    others = [client.start(ordering.options(tags={"tenant": "other"}), 1).id, client.start(paying, 1).id]
     newest_first = list(reversed(ours))
     assert client.pause(tags={"tenant": "acme"}, dry_run=True) == newest_first
     assert {view.status for view in client.list()} == {RunStatus.PENDING}

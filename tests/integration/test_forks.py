@@ -22,8 +22,7 @@ from celeriac.workflows.engine.graph import (
 )
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.templates import InputPart, ResultPart
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import Transition, TransitionStore
+from celeriac.workflows.history.records import Transition
 from celeriac.workflows.settings import Settings
 from tests.integration.test_partial_failure import run_to_its_end
 from tests.support.broker import Broker
@@ -109,7 +108,7 @@ def test_a_fork_takes_over_results_and_has_the_rest_to_do(store):
     before = store.history(original)
     run_id, settled = fork(store, original, "validate")
     assert reused_by(store, run_id) == {name: {"by": name} for name in ("prepare", "a", "b", "c", "aggregate")}
-    assert (settled.status, settled.run_ended) == (RunStatus.PENDING, False)
+    assert (settled.run_status, settled.run_ended) == (RunStatus.PENDING, False)
     assert store.names(run_id, settled.ready) == ["validate"]
     assert store.statuses(run_id) == {
         **dict.fromkeys(("prepare", "a", "b", "c", "aggregate"), "completed"),
@@ -196,7 +195,7 @@ def test_a_fork_of_a_fork_takes_over_what_that_one_took_over_and_what_it_did(sto
 def test_a_run_in_any_state_can_be_forked(store, how):
     original = store.start(chain_of(2))
     store.complete(store.take(original, "s0"), "7")
-    control = ControlStore(store.database)
+    control = store.control
     if how == "completed":
         store.do(original, "s1")
     elif how == "failed":
@@ -317,7 +316,7 @@ def test_hooks_and_compensations_are_not_forked_from_and_not_taken_over(store):
             Node(name="on_failure", task="alert", hook="on_failure"),
         ),
     )
-    transitions = TransitionStore(store.database)
+    transitions = store.transitions
     original = store.start(graph)
     store.do(original, "a")
     store.fail(store.take(original, "b"))
@@ -369,8 +368,8 @@ def test_a_fork_fails_and_is_retried_like_any_run_and_keeps_what_it_took_over(st
     run_id, _ = fork(store, original, "s1")
     store.fail(store.take(run_id, "s1"))
     assert store.runs.status(run_id) is RunStatus.FAILED
-    settled = TransitionStore(store.database).retry(run_id, store.graph(run_id), 60)
-    assert settled.status is RunStatus.RUNNING
+    settled = store.transitions.retry(run_id, store.graph(run_id), 60)
+    assert settled.run_status is RunStatus.RUNNING
     assert store.statuses(run_id) == {"s0": "completed", "s1": "ready", "s2": "pending"}
     store.do(run_id, "s1", "s2")
     assert started(store, run_id) == {"s1", "s2"}
@@ -421,7 +420,7 @@ def test_whatever_became_of_a_run_a_fork_runs_what_depends_on_its_step_anew_and_
 
 
 def test_forking_dispatches_what_is_ready_at_once(store, client, broker: Broker):
-    run = client.start(ordering, 3, tags={"tenant": "acme"})
+    run = client.start(ordering.options(tags={"tenant": "acme"}), 3)
     store.complete(store.take(run.id, "pay"), "3")
     store.complete(store.take(run.id, "pack"), "3")
     broker.flush()
@@ -476,7 +475,7 @@ def test_a_fork_does_not_reuse_what_was_there_for_a_failure_that_has_been_made_g
     original = store.start(graph)
     store.fail(store.take(original, "a"))
     store.do(original, "alarm", "z")
-    assert TransitionStore(store.database).retry(original, graph, 60) is not None
+    assert store.transitions.retry(original, graph, 60) is not None
     store.do(original, "a", "child")
     run_id, _ = fork(store, original, "z")
     assert store.statuses(run_id) == {"a": "completed", "child": "completed", "alarm": "skipped", "z": "ready"}

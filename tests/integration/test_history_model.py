@@ -10,9 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from celeriac.workflows.client.audit import Audit
 from celeriac.workflows.engine.graph import Graph
-from celeriac.workflows.history.attempts import Attempt
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.history.records import Attempt, StepKey
 from tests.support.graphs import IRREGULAR, graph_of, graphs
 from tests.support.store import ALIVE, DEAD, Store
 
@@ -156,8 +154,8 @@ class Fleet(RuleBasedStateMachine):
         super().__init__()
         self.runs: list[ModelRun] = []
         self.ended: dict[tuple[int, int | None], str] = {}
-        self.control = ControlStore(self.store.database)
-        self.transitions = TransitionStore(self.store.database)
+        self.control = self.store.control
+        self.transitions = self.store.transitions
 
     runs_started = Bundle("runs_started")
     attempts = Bundle("attempts")  # none is ever taken out: superseded ones come back as zombies
@@ -175,9 +173,8 @@ class Fleet(RuleBasedStateMachine):
     def deliver(self, run: ModelRun, data: st.DataObject, lease: str):
         """A message arrives; perhaps for a step that is taken, done or not free yet."""
         position = data.draw(st.integers(0, len(run.graph.nodes) - 1))
-        claim = self.store.attempts.claim(
-            run.id, position, run.graph.nodes[position].name, lease, run.graph.parents[position]
-        )
+        step = StepKey(run_id=run.id, position=position, name=run.graph.nodes[position].name)
+        claim = self.store.attempts.claim(step, lease=lease, inputs=run.graph.parents[position])
         assert (claim is not None) == run.claim(position, lease)
         if claim is None:
             return multiple()
@@ -201,10 +198,12 @@ class Fleet(RuleBasedStateMachine):
             assert completion is None
             return multiple()
         assert completion is not None
-        assert (list(completion.ready), completion.next is not None) == expected
+        freed, claimed = expected
+        assert list(completion.ready) == (freed if was in GOES_ON else []), "only a run that goes on is dispatched"
+        assert (completion.claimed is not None) == claimed
         assert completion.run_ended == (run.status == "completed")
-        assert completion.accepts_work == (was in GOES_ON)
-        return completion.next if completion.next is not None else multiple()
+        assert completion.run_status == run.status
+        return completion.claimed if completion.claimed is not None else multiple()
 
     @rule(attempt=attempts)
     def fail(self, attempt: Attempt) -> None:

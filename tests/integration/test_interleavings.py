@@ -72,13 +72,13 @@ class Pool:
 
     def close(self) -> None:
         self.app.close()
-        self.process.database.close()
+        self.process.stores.database.close()
 
     def run(self, graph: Graph, seed: int, copies: int) -> Told:
         told = Told()
         run_id = self.store.start(graph)
         TOLD[run_id] = told, graph
-        self.process.publisher.dispatch(graph, run_id, frozenset())
+        self.process.dispatch.publisher.dispatch(graph, run_id, frozenset())
         self.store.at_once([lambda n=n: self._work(random.Random(seed + n), copies) for n in range(THREADS)])
         # A thread stops when it sees the queue empty, while another may be about to fill it again.
         while self.broker.queues():
@@ -94,7 +94,7 @@ class Pool:
                     for _ in range(copies):
                         self._trace(chosen)
         finally:
-            self.process.delivery._attempts._direct.close()
+            self.process.stores.attempts.close()
 
     def _trace(self, raw: bytes) -> None:
         message = self.broker.parse(raw)

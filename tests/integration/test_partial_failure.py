@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from celeriac.workflows.engine.graph import FailurePolicy, Graph, Needs
 from celeriac.workflows.engine.states import RunStatus, StepStatus
-from celeriac.workflows.history.transitions import TransitionStore
 from tests.support.graphs import graphs_with_rules
 from tests.support.store import Store
 
@@ -99,7 +98,7 @@ def test_a_failed_run_that_is_retried_and_then_goes_well_ends_as_if_nothing_had_
     run_id = run_to_its_end(store, graph, failing, data)
     if store.runs.status(run_id) is RunStatus.COMPLETED:
         return
-    assert TransitionStore(store.database).retry(run_id, graph, 60) is not None
+    assert store.transitions.retry(run_id, graph, 60) is not None
     before = store.statuses(run_id)
     while not store.runs.status(run_id).is_terminal:
         statuses = store.statuses(run_id)

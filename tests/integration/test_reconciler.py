@@ -12,23 +12,18 @@ from celery import Celery
 from pydantic import SecretStr
 
 from celeriac.worker.attempt_timeouts import AttemptTimeouts
-from celeriac.worker.queues import queues_of
-from celeriac.worker.reconciler import (
-    STALLED_EVERY_SECONDS,
-    UNREADABLE_BROKER_WAIT,
-    WATERMARK_DELAY,
-    Reconciled,
-    Reconciler,
-)
-from celeriac.workflows.dispatch.follow_up import FollowUp
-from celeriac.workflows.dispatch.publisher import Publisher, publishing_app
-from celeriac.workflows.dispatch.wakeups import Wakeups
+from celeriac.worker.queues import RedisQueues, queues_of
+from celeriac.worker.reconciler.reconciler import Reconciled, Reconciler
+from celeriac.worker.reconciler.redispatch import UNREADABLE_BROKER_WAIT
+from celeriac.worker.reconciler.stalled import STALLED_EVERY_SECONDS
+from celeriac.worker.reconciler.watermark import WATERMARK_DELAY
+from celeriac.workflows.dispatch.dispatch import Dispatch
+from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.ids import task_id
 from celeriac.workflows.errors import DatabaseUnavailable
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.reconciliation import ReconcilerStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.history.stores import Stores
 from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker, body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
@@ -47,28 +42,21 @@ class Fleet:
         self.broker = broker
         self.app = app
         self.settings = settings
-        self.publisher = Publisher(app)
-        self.transitions = TransitionStore(store.database)
-        self.follow_up = FollowUp(self.transitions, self.publisher, Wakeups(None))
-        self.overdue = AttemptTimeouts(
-            attempts=store.attempts, runs=store.runs, follow_up=self.follow_up, retry=settings.retry
-        )
+        self.dispatch = Dispatch.of(app, store.stores)
+        self.publisher = self.dispatch.publisher
         self.reconciler = self.make_reconciler()
 
-    def make_reconciler(self, *, blind: bool = False, **settings: float) -> Reconciler:
+    def make_reconciler(self, *, blind: bool = False, batch: int = 1_000, **settings: float) -> Reconciler:
         # Postgres has been up for less than a lease of the default length when the tests begin.
-        chosen = {"lease_seconds": 1.0, **settings}
-        return Reconciler(
-            store=ReconcilerStore(self.store.database),
-            runs=self.store.runs,
-            publisher=self.publisher,
-            queues=None if blind else queues_of(self.app),
-            overdue=self.overdue,
-            attempts=self.store.attempts,
-            transitions=self.transitions,
-            follow_up=self.follow_up,
-            settings=self.settings.model_copy(update=chosen),
-        )
+        chosen = self.settings.model_copy(update={"lease_seconds": 1.0, **settings})
+        queues = None if blind else queues_of(self.app)
+        return self.with_stores(self.store.stores, queues, chosen, batch)
+
+    def with_stores(
+        self, stores: Stores, queues: RedisQueues | None, settings: Settings, batch: int = 1_000
+    ) -> Reconciler:
+        timeouts = AttemptTimeouts(stores, self.dispatch.follow_up, settings.retry)
+        return Reconciler(stores, self.dispatch, timeouts, queues, settings, batch=batch)
 
     def start(self, graph: Graph, *, publish: bool = True) -> UUID:
         run_id = self.store.start(graph)
@@ -293,12 +281,12 @@ def test_steps_that_became_ready_after_their_run_had_failed_are_put_out_of_the_w
     assert fleet.store.task(run_id, "after-b").dispatched_at is None
 
 
-def test_more_lost_messages_than_a_batch_holds_are_sent_without_waiting_for_the_first_to_be_done(fleet, monkeypatch):
-    monkeypatch.setattr("celeriac.worker.reconciler.BATCH", 4)
+def test_more_lost_messages_than_a_batch_holds_are_sent_without_waiting_for_the_first_to_be_done(fleet):
+    reconciler = fleet.make_reconciler(batch=4)
     fleet.start(graph_of({f"s{i}": [] for i in range(10)}), publish=False)
     fleet.store.execute("UPDATE workflow_tasks SET task_name = 'do_s0'")
     now = fleet.store.reconciling.now() + timedelta(seconds=2)
-    passes = [fleet.reconciler.run_once(now + i * WATERMARK_DELAY).redispatched for i in range(5)]
+    passes = [reconciler.run_once(now + i * WATERMARK_DELAY).redispatched for i in range(5)]
     assert sum(passes) == 10
 
 
@@ -316,7 +304,7 @@ def test_a_broker_that_is_down_loses_nothing(fleet):
 def test_after_a_redis_that_did_not_answer_the_reconciler_makes_sure_anew(fleet, monkeypatch):
     fleet.start(chain_of(1), publish=False)
     now = fleet.store.reconciling.now() + MINUTES
-    queues = fleet.reconciler._queues
+    queues = fleet.reconciler._redispatch._queues
     assert fleet.reconciler.run_once(now) == NOTHING
     monkeypatch.setattr(queues, "_client", redis.Redis(host="127.0.0.1", port=1))
     assert fleet.reconciler.run_once(now + WATERMARK_DELAY) == NOTHING
@@ -404,7 +392,7 @@ def test_a_run_that_stalls_on_a_wrong_count_is_counted_again(fleet):
 
 def test_stalled_runs_are_looked_for_now_and_then(fleet, monkeypatch):
     clock = 1_000_000.0
-    monkeypatch.setattr("celeriac.worker.reconciler.time.monotonic", lambda: clock)
+    monkeypatch.setattr("celeriac.worker.reconciler.stalled.time.monotonic", lambda: clock)
     fleet.reconciler.run_once()
     run_id = fleet.start(chain_of(2))
     fleet.store.execute("UPDATE workflow_tasks SET remaining = 2 WHERE name = 's1'")
@@ -462,17 +450,8 @@ def test_reconcilers_beside_workers_that_go_on_do_no_harm(fleet):
 
 
 def test_a_pass_without_a_database_is_an_error_and_the_next_begins_anew(fleet):
-    gone = Reconciler(
-        store=ReconcilerStore(Database("postgresql://u@127.0.0.1:1/nowhere")),
-        runs=fleet.store.runs,
-        publisher=fleet.publisher,
-        queues=None,
-        overdue=fleet.overdue,
-        attempts=fleet.store.attempts,
-        transitions=fleet.transitions,
-        follow_up=fleet.follow_up,
-        settings=fleet.settings,
-    )
+    nowhere = Stores.of(Database("postgresql://u@127.0.0.1:1/nowhere"))
+    gone = fleet.with_stores(nowhere, None, fleet.settings)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
             gone.run_once()

@@ -7,11 +7,10 @@ from datetime import datetime
 
 import pytest
 
-from celeriac.worker.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
+from celeriac.worker.reconciler.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
 from celeriac.workflows.dispatch.publisher import publishing_app
-from celeriac.workflows.history.attempts import UNLIMITED, Attempt, Limits
 from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.history.records import UNLIMITED, Attempt, Limits
 from tests.integration.test_attempts import proxy, through
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
@@ -30,12 +29,11 @@ def fleet(store, broker, settings) -> Iterator[Fleet]:
 
 @pytest.fixture
 def control(store: Store) -> ControlStore:
-    return ControlStore(store.database)
+    return store.control
 
 
 def claim(store: Store, run_id, name: str = "s0", limits: Limits = UNLIMITED) -> Attempt:
-    graph = store.graph(run_id)
-    found = store.attempts.claim(run_id, graph.position[name], name, ALIVE, (), limits)
+    found = store.attempts.claim(store.key(run_id, name), lease=ALIVE, limits=limits)
     assert found is not None, f"{name} is not to be had"
     return found.attempt
 
@@ -187,7 +185,7 @@ def test_a_retried_run_takes_up_its_waits_at_once(store):
     store.fail(claim(store, run_id, "a"), SOON)
     store.fail(claim(store, run_id, "b"))
     assert fire(store) == 0
-    assert TransitionStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
+    assert store.transitions.retry(run_id, store.graph(run_id), 60) is not None
     assert store.statuses(run_id) == {"a": "retrying", "b": "ready"}
     assert fire(store) == 1
     store.do(run_id, "a", "b")
@@ -231,7 +229,7 @@ def test_a_retry_that_would_come_after_the_deadline_is_none(store):
 
 def test_the_deadline_shortens_the_time_of_the_attempt(store):
     run_id = store.start(chain_of(1))
-    found = store.attempts.claim(run_id, 0, "s0", ALIVE, (), Limits(timeout=300, total=100))
+    found = store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=Limits(timeout=300, total=100))
     assert 99 < found.seconds_left <= 100
     task = store.task(run_id, "s0")
     assert task.timeout_at == task.deadline_at
@@ -258,7 +256,7 @@ def test_details_of_a_heartbeat_reach_the_next_attempt(store):
     assert store.attempts.heartbeat(attempt, None, Limits()), "no details leave the earlier ones"
     store.fail(attempt, SOON)
     fire(store)
-    again = store.attempts.claim(run_id, 0, "s0", ALIVE, ())
+    again = store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE)
     assert json.loads(again.heartbeat_details) == {"page": 7}
 
 

@@ -4,8 +4,6 @@ import pytest
 
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import TransitionStore
 from tests.integration.test_sagas import Saga, saga_of
 from tests.support.store import DEAD, Store
 
@@ -68,19 +66,19 @@ def test_a_hook_is_retried_and_lost_and_dispatched_again_like_any_step(store):
 @pytest.mark.parametrize("how", ["cancel", "terminate"])
 def test_a_run_that_is_ended_by_request_calls_no_hook(store, how):
     run_id = store.start(HOOKED)
-    getattr(ControlStore(store.database), how)([run_id], None)
+    getattr(store.control, how)([run_id], None)
     assert hooks(store, run_id) == {}
 
 
 def test_a_run_whose_time_is_up_calls_its_hook(store):
     run_id = store.start(HOOKED)
     store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=run_id)
-    settled = TransitionStore(store.database).time_out(run_id, HOOKED)
+    settled = store.transitions.time_out(run_id, HOOKED)
     assert store.names(run_id, settled.ready) == ["on_failure"]
 
 
 def test_a_run_that_is_retried_and_fails_again_calls_its_hook_again(store):
-    transitions = TransitionStore(store.database)
+    transitions = store.transitions
     run_id = store.start(HOOKED)
     store.fail(store.take(run_id, "a"))
     store.do(run_id, "on_failure")

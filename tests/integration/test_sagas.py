@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.history.attempts import UNLIMITED
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import Transition, TransitionStore
+from celeriac.workflows.history.records import UNLIMITED, Transition
 from tests.support.graphs import graphs
 from tests.support.store import DEAD, Store
 
@@ -31,8 +29,8 @@ class Saga:
 
     def __init__(self, store: Store, graph: Graph) -> None:
         self.store, self.graph = store, graph
-        self.transitions = TransitionStore(store.database)
-        self.control = ControlStore(store.database)
+        self.transitions = store.transitions
+        self.control = store.control
         self.id: UUID = store.start(graph)
 
     @property
@@ -95,7 +93,7 @@ def test_only_one_compensation_at_a_time_is_to_be_had(saga):
 def test_a_saga_of_which_nothing_completed_fails_at_once(saga):
     saga.fails_at(step="reserve")
     settled = saga.compensate()
-    assert (settled.status, settled.run_ended, settled.ready) == (RunStatus.FAILED, True, ())
+    assert (settled.run_status, settled.run_ended, settled.ready) == (RunStatus.FAILED, True, ())
 
 
 def test_a_saga_waits_for_what_still_runs_and_undoes_that_too(store):
@@ -151,7 +149,7 @@ def test_a_saga_whose_time_is_up_is_undone(store):
     saga = Saga(store, saga_of(ORDER))
     store.do(saga.id, "reserve")
     store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=saga.id)
-    assert saga.transitions.time_out(saga.id, saga.graph).status is RunStatus.COMPENSATING
+    assert saga.transitions.time_out(saga.id, saga.graph).run_status is RunStatus.COMPENSATING
     assert saga.transitions.time_out(saga.id, saga.graph) is None
     assert saga.plan() == ["reserve.compensate"]
     saga.undo("reserve")
@@ -173,7 +171,7 @@ def test_a_compensation_that_fails_leaves_the_run_in_a_state_of_its_own_and_can_
     assert saga.status is RunStatus.COMPENSATION_FAILED
     assert saga.store.reader.run(saga.id).error.step == "charge.compensate"
     assert saga.store.claim(saga.id, "reserve.compensate") is None
-    assert saga.transitions.retry(saga.id, saga.graph, 60).status is RunStatus.COMPENSATING
+    assert saga.transitions.retry(saga.id, saga.graph, 60).run_status is RunStatus.COMPENSATING
     saga.undo("charge", "reserve")
     saga.compensate()
     assert saga.status is RunStatus.FAILED
@@ -188,7 +186,7 @@ def test_a_saga_that_was_undone_cannot_be_retried_and_one_that_had_nothing_to_un
     assert undone.transitions.retry(undone.id, undone.graph, 60) is None
     untouched = Saga(store, saga_of(ORDER)).fails_at(step="reserve")
     untouched.compensate()
-    assert untouched.transitions.retry(untouched.id, untouched.graph, 60).status is RunStatus.RUNNING
+    assert untouched.transitions.retry(untouched.id, untouched.graph, 60).run_status is RunStatus.RUNNING
     store.do(untouched.id, *ORDER)
     assert untouched.status is RunStatus.COMPLETED
 
@@ -243,4 +241,4 @@ def test_whatever_completed_is_undone_once_in_reverse_and_nothing_else(store, da
     if completed:
         assert saga.plan() == [f"{name}.compensate" for name in reversed(completed)]
         saga.undo(*reversed(completed))
-    assert saga.compensate().status is RunStatus.FAILED
+    assert saga.compensate().run_status is RunStatus.FAILED

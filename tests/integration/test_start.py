@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.ids import new_run_id
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.errors import DatabaseUnavailable, UnknownRun
+from celeriac.workflows.errors import DatabaseUnavailable, IdempotencyKeyReused, UnknownRun
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.stores import Stores
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
+from tests.support.store import scalar_on
 
 
 def test_a_start_records_the_run_its_steps_and_the_event(store):
@@ -59,7 +60,7 @@ def test_options_of_a_step_are_kept_with_its_row(store):
 
 
 def test_a_graph_is_kept_once_however_many_runs_are_pinned_to_it(store):
-    other = RunStore(store.database)
+    other = Stores.of(store.database).runs
     for runs in (store.runs, other):
         runs.start(chain_of(3), "{}", tags={})
         runs.start(chain_of(3), "{}", tags={})
@@ -78,19 +79,34 @@ def test_a_run_keeps_the_graph_that_it_started_with_when_the_workflow_changes(st
 def test_a_graph_is_read_from_the_database_by_a_store_that_has_not_seen_it(store):
     graph = graph_of(IRREGULAR)
     store.start(graph)
-    assert RunStore(store.database).graph(graph.hash) == graph
+    assert Stores.of(store.database).runs.graph(graph.hash) == graph
     with pytest.raises(LookupError, match="No definition"):
         store.runs.graph("0" * 32)
 
 
 def test_a_key_starts_one_run_of_a_workflow(store):
     first = store.runs.start(chain_of(2), '{"n": 1}', tags={}, idempotency_key="order-1")
-    again = store.runs.start(chain_of(2), '{"n": 2}', tags={}, idempotency_key="order-1")
+    again = store.runs.start(chain_of(2), '{"n":1}', tags={}, idempotency_key="order-1")
     assert first[1] is True
     assert again == (first[0], False)
-    assert store.reader.events(first[0])[0].data == {"n": 1}
     assert store.row("SELECT count(*) AS n FROM workflow_runs").n == 1
     assert store.row("SELECT count(*) AS n FROM workflow_tasks").n == 2
+
+
+def test_a_key_that_comes_with_other_input_is_refused(store):
+    first, _ = store.runs.start(chain_of(2), '{"n": 1}', tags={}, idempotency_key="order-1")
+    with pytest.raises(IdempotencyKeyReused) as caught:
+        store.runs.start(chain_of(2), '{"n": 2}', tags={}, idempotency_key="order-1")
+    assert caught.value.run_id == first
+    assert store.reader.events(first)[0].data == {"n": 1}
+
+
+def test_a_key_goes_by_the_parameters_that_both_versions_have(store):
+    """A deploy between two tries must not turn a repeated start into an error."""
+    first, _ = store.runs.start(chain_of(2), '{"n": 1}', tags={}, idempotency_key="k")
+    assert store.runs.start(chain_of(3), '{"n": 1, "new": 0}', tags={}, idempotency_key="k") == (first, False)
+    with pytest.raises(IdempotencyKeyReused):
+        store.runs.start(chain_of(3), '{"n": 2, "new": 0}', tags={}, idempotency_key="k")
 
 
 def test_a_key_counts_for_one_workflow_only(store):
@@ -120,7 +136,7 @@ def test_many_starts_with_one_key_at_once_make_one_run(store):
 
 def test_a_start_in_the_callers_transaction_commits_with_it(store):
     with store.database.transaction() as connection:
-        run_id, _ = store.runs.start(chain_of(2), "{}", tags={}, connection=connection)
+        run_id, _ = store.runs.start(chain_of(2), "{}", tags={}, transaction=scalar_on(connection))
         with pytest.raises(UnknownRun):
             store.runs.status(run_id)  # from outside
     assert store.runs.status(run_id) is RunStatus.PENDING
@@ -128,7 +144,7 @@ def test_a_start_in_the_callers_transaction_commits_with_it(store):
 
 def test_a_start_in_the_callers_transaction_is_rolled_back_with_it(store):
     with store.database.engine.connect() as connection:
-        run_id, _ = store.runs.start(chain_of(2), "{}", tags={}, connection=connection)
+        run_id, _ = store.runs.start(chain_of(2), "{}", tags={}, transaction=scalar_on(connection))
         connection.rollback()
     with pytest.raises(UnknownRun):
         store.runs.status(run_id)
@@ -139,12 +155,16 @@ def test_a_start_in_the_callers_transaction_is_rolled_back_with_it(store):
 def test_a_start_with_a_key_waits_for_the_transaction_that_uses_the_key(store):
     with ThreadPoolExecutor(1) as pool:
         with store.database.engine.connect() as connection:
-            first, _ = store.runs.start(chain_of(1), "{}", tags={}, idempotency_key="k", connection=connection)
+            first, _ = store.runs.start(
+                chain_of(1), "{}", tags={}, idempotency_key="k", transaction=scalar_on(connection)
+            )
             second = pool.submit(store.runs.start, chain_of(1), "{}", tags={}, idempotency_key="k")
             connection.commit()
         assert second.result(timeout=10) == (first, False)
         with store.database.engine.connect() as connection:
-            rolled_back, _ = store.runs.start(chain_of(1), "{}", tags={}, idempotency_key="l", connection=connection)
+            rolled_back, _ = store.runs.start(
+                chain_of(1), "{}", tags={}, idempotency_key="l", transaction=scalar_on(connection)
+            )
             other = pool.submit(store.runs.start, chain_of(1), "{}", tags={}, idempotency_key="l")
             connection.rollback()
         run_id, is_new = other.result(timeout=10)
@@ -154,8 +174,8 @@ def test_a_start_with_a_key_waits_for_the_transaction_that_uses_the_key(store):
 
 def test_a_key_that_the_same_transaction_has_used_returns_its_run(store):
     with store.database.transaction() as connection:
-        first, _ = store.runs.start(chain_of(1), "{}", tags={}, idempotency_key="k", connection=connection)
-        again = store.runs.start(chain_of(1), "{}", tags={}, idempotency_key="k", connection=connection)
+        first, _ = store.runs.start(chain_of(1), "{}", tags={}, idempotency_key="k", transaction=scalar_on(connection))
+        again = store.runs.start(chain_of(1), "{}", tags={}, idempotency_key="k", transaction=scalar_on(connection))
     assert again == (first, False)
 
 
@@ -195,5 +215,5 @@ def test_a_run_that_is_not_there_is_unknown(store):
 def test_a_database_that_does_not_answer_is_named(store):
     gone = Database("postgresql://u:hunter2@127.0.0.1:1/nowhere")
     with pytest.raises(DatabaseUnavailable, match="127.0.0.1:1/nowhere") as caught:
-        RunStore(gone).start(chain_of(1), "{}", tags={})
+        Stores.of(gone).runs.start(chain_of(1), "{}", tags={})
     assert "hunter2" not in str(caught.value)

@@ -9,12 +9,10 @@ import pytest
 
 from celeriac import Retry
 from celeriac.worker.attempt_timeouts import AttemptTimeouts
-from celeriac.worker.reconciler import Reconciled
+from celeriac.worker.reconciler.reconciler import Reconciled
 from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.history.attempts import Limits
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.history.records import Limits
 from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, Store
@@ -31,15 +29,13 @@ def fleet(store, broker, settings):
 
 @pytest.fixture
 def overdue(store: Store, fleet: Fleet) -> AttemptTimeouts:
-    return AttemptTimeouts(
-        attempts=store.attempts, runs=store.runs, follow_up=fleet.follow_up, retry=Retry(max_attempts=2, delay=0)
-    )
+    return AttemptTimeouts(store.stores, fleet.dispatch.follow_up, Retry(max_attempts=2, delay=0))
 
 
 def late(store: Store, graph=None, limits: Limits = A_MINUTE, seconds: float = 61, **options):
     """A run whose first step has run for so long."""
     run_id = store.start(graph or chain_of(2), **options)
-    assert store.attempts.claim(run_id, 0, "s0", ALIVE, (), limits) is not None
+    assert store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=limits) is not None
     store.execute(
         "UPDATE workflow_tasks SET started_at = started_at - make_interval(secs => :s),"
         " timeout_at = timeout_at - make_interval(secs => :s), deadline_at = deadline_at - make_interval(secs => :s)"
@@ -78,7 +74,7 @@ def test_a_step_whose_attempts_are_all_late_fails_with_its_run(store, overdue):
     run_id = late(store)
     overdue.fail(timed_out(store))
     store.reconciling.fire_retries(10)
-    assert store.attempts.claim(run_id, 0, "s0", ALIVE, (), Limits(timeout=60)).attempt.attempt == 2
+    assert store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=Limits(timeout=60)).attempt.attempt == 2
     store.execute("UPDATE workflow_tasks SET timeout_at = now() - interval '1 s' WHERE status = 'running'")
     overdue.fail(timed_out(store))
     view = store.reader.run(run_id)
@@ -130,7 +126,7 @@ def test_the_reconciler_ends_attempts_that_no_worker_stopped(fleet):
 
 def time_out_runs(store: Store) -> list[UUID]:
     """Fail runs that take too long, as the reconciler does; return those that this failed."""
-    transitions = TransitionStore(store.database)
+    transitions = store.transitions
     late = store.reconciling.late_runs(100)
     return [run_id for run_id, graph_hash in late if transitions.time_out(run_id, store.runs.graph(graph_hash))]
 
@@ -145,7 +141,7 @@ def test_a_run_that_took_too_long_fails_in_whatever_state_it_is(store, state):
     if state == "running":
         store.do(run_id, "a")
     if state == "paused":
-        ControlStore(store.database).pause([run_id])
+        store.control.pause([run_id])
     assert time_out_runs(store) == []
     expire(store, run_id)
     assert time_out_runs(store) == [run_id]
@@ -154,7 +150,6 @@ def test_a_run_that_took_too_long_fails_in_whatever_state_it_is(store, state):
     assert (view.status, view.error.type, view.error.step) == ("failed", "RunTimedOut", None)
     assert view.error.message == "The run did not end within its time."
     assert store.claim(run_id, "b") is None
-    assert store.task(run_id, "b").dispatched_at is None
 
 
 def test_a_step_that_runs_when_its_run_times_out_may_finish(store):
@@ -162,7 +157,7 @@ def test_a_step_that_runs_when_its_run_times_out_may_finish(store):
     attempt = store.take(run_id, "s0")
     expire(store, run_id)
     time_out_runs(store)
-    assert not store.complete(attempt).accepts_work
+    assert not store.complete(attempt).run_status.accepts_work
     assert store.statuses(run_id) == {"s0": "completed", "s1": "ready"}
     assert store.runs.status(run_id) is RunStatus.FAILED
 
@@ -194,5 +189,5 @@ def test_a_run_that_is_retried_has_its_whole_time_again(store):
     run_id = store.start(chain_of(1), timeout=60)
     store.fail(store.take(run_id, "s0"))
     expire(store, run_id)
-    assert TransitionStore(store.database).retry(run_id, store.graph(run_id), 60) is not None
+    assert store.transitions.retry(run_id, store.graph(run_id), 60) is not None
     assert time_out_runs(store) == []

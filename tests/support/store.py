@@ -13,18 +13,11 @@ from celeriac.workflows.client.audit import Audit, Discrepancy
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.views import WorkerScope
 from celeriac.workflows.errors import WorkerLost
-from celeriac.workflows.history.attempts import (
-    Attempt,
-    AttemptStore,
-    Claim,
-    ClaimNext,
-    Completion,
-)
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.leases import LeaseStore
-from celeriac.workflows.history.reader import Reader
-from celeriac.workflows.history.reconciliation import LostAttempt, ReconcilerStore
-from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.reconciliation import LostAttempt
+from celeriac.workflows.history.records import Attempt, Claim, ClaimNext, StepKey, Transition
+from celeriac.workflows.history.statements import statement
+from celeriac.workflows.history.stores import Stores
 
 WORKER = "celery@here"
 ALIVE = f"process:{WORKER}:1:0"  # a lease that is taken when the store is made, for longer than a test takes
@@ -46,18 +39,21 @@ class Store:
     def __init__(self, database_url: str) -> None:
         self.url = database_url
         self.database = Database(database_url)
-        self.runs = RunStore(self.database)
-        self.attempts = AttemptStore(self.database)
-        self.leases = LeaseStore(self.database)
-        self.reconciling = ReconcilerStore(self.database)
-        self.reader = Reader(self.database, self.runs)
+        self.stores = Stores.of(self.database)
+        self.runs = self.stores.runs
+        self.attempts = self.stores.attempts
+        self.transitions = self.stores.transitions
+        self.leases = self.stores.leases
+        self.control = self.stores.control
+        self.reconciling = self.stores.reconciliation
+        self.reader = self.stores.reader
         self.is_damaged = False
         self.scope = False
         self._served: set[str] = set()
         self.leases.renew([ALIVE], worker=WORKER, lease=timedelta(minutes=10))
 
     def close(self) -> None:
-        self.attempts._direct.close()
+        self.attempts.close()
         self.database.close()
 
     # What workers do
@@ -74,7 +70,8 @@ class Store:
     def claim(self, run_id: UUID, name: str, lease: str = ALIVE, inputs: Sequence[str] = ()) -> Claim | None:
         graph = self.graph(run_id)
         positions = sorted(graph.position[parent] for parent in inputs)
-        return self.attempts.claim(run_id, graph.position[name], name, lease, positions)
+        step = StepKey(run_id=run_id, position=graph.position[name], name=name)
+        return self.attempts.claim(step, lease=lease, inputs=positions)
 
     def take(self, run_id: UUID, name: str, lease: str = ALIVE) -> Attempt:
         """Claim a step that is to be had."""
@@ -84,7 +81,7 @@ class Store:
 
     def complete(
         self, attempt: Attempt, result: str = "null", next_step: str | None = None, **options: Any
-    ) -> Completion | None:
+    ) -> Transition | None:
         graph = self.graph(attempt.run_id)
         return self.attempts.complete(
             attempt,
@@ -96,6 +93,9 @@ class Store:
 
     def next(self, attempt: Attempt, name: str) -> ClaimNext:
         return ClaimNext(position=self.graph(attempt.run_id).position[name], name=name)
+
+    def key(self, run_id: UUID, name: str) -> StepKey:
+        return StepKey(run_id=run_id, position=self.graph(run_id).position[name], name=name)
 
     def do(self, run_id: UUID, *names: str) -> None:
         """Claim and complete steps."""
@@ -123,11 +123,11 @@ class Store:
 
         def make(call: Callable[[], Any]) -> Any:
             try:
-                self.attempts._direct.execute("database_time", {})  # connects
+                self.attempts.recorded_steps(UUID(int=0), [])  # connects
                 barrier.wait(timeout=30)
                 return call()
             finally:
-                self.attempts._direct.close()
+                self.attempts.close()
 
         with ThreadPoolExecutor(len(calls)) as pool:
             return [made.result(timeout=60) for made in [pool.submit(make, call) for call in calls]]
@@ -174,3 +174,8 @@ class Store:
         """Change a row by hand, as nobody should; there is no clean audit at the end of the test then."""
         self.is_damaged = True
         assert self.execute(statement, **parameters) == 1
+
+
+def scalar_on(connection: sa.Connection) -> Callable[[str, Any], Any]:
+    """Return what starts a run in the transaction of a connection."""
+    return lambda name, parameters: connection.execute(statement(name), parameters).scalar()

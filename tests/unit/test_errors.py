@@ -17,6 +17,8 @@ EXAMPLES = [
     errors.InputInvalid(workflow="invoice", reason="missing argument 'order'."),
     errors.UnknownWorkflow(workflow="invoce", hint="; did you mean 'invoice'?"),
     errors.UnknownRun(run_id="4711"),
+    errors.UnknownStatus(status="faild", known="failed, running"),
+    errors.IdempotencyKeyReused(workflow="invoice", idempotency_key="order-7", run_id="4711"),
     errors.DatabaseUnavailable(address="postgresql://shop:***@db/shop", reason="connection refused"),
     errors.BrokerUnavailable(address="redis://cache:6379/0", reason="connection refused"),
     errors.RunFailed(

@@ -14,7 +14,7 @@ from celeriac import (
 )
 from celeriac.worker.execution import StepExecutor
 from celeriac.workflows.engine.graph import Graph, Node
-from celeriac.workflows.history.attempts import Limits
+from celeriac.workflows.history.records import Limits
 
 OF_WORKFLOW = Retry(max_attempts=9, delay=9)
 OF_STEP = Retry(max_attempts=7, delay=7)
@@ -97,16 +97,8 @@ def test_an_attempt_without_a_time_of_its_own_has_that_of_the_settings():
     def limits(node: Node) -> Limits:
         settings = Settings(step_timeout_seconds=11)
         unused: Any = None
-        delivery = StepExecutor(
-            attempts=unused,
-            database=unused,
-            publisher=unused,
-            wakeups=unused,
-            follow_up=unused,
-            lease="",
-            settings=settings,
-        )
-        return delivery._limits(Graph(workflow="w", version="1", nodes=(node,)), 0)
+        executor = StepExecutor(unused, unused, "", settings)
+        return executor._limits(Graph(workflow="w", version="1", nodes=(node,)), 0)
 
     assert limits(node_of(plain)) == Limits(timeout=11)
     assert limits(node_of(limited)) == Limits(timeout=70, total=420, heartbeat=7)

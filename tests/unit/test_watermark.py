@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.worker.reconciler import WATERMARK_DELAY, Watermark
+from celeriac.worker.reconciler.watermark import WATERMARK_DELAY, Watermark
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 LONG_AGO = NOON - timedelta(days=1)
@@ -17,17 +17,17 @@ def after(seconds: float, since: datetime = NOON) -> datetime:
 
 def test_nothing_has_settled_at_first():
     mark = Watermark()
-    assert mark.settled is None
+    assert mark.safe_before is None
     mark.note(NOON, LONG_AGO)
     mark.note(NOON + WATERMARK_DELAY - timedelta(seconds=0.1), LONG_AGO)
-    assert mark.settled is None
+    assert mark.safe_before is None
 
 
 def test_what_was_true_long_enough_ago_has_settled():
     mark = Watermark()
     mark.note(NOON, LONG_AGO)
     mark.note(NOON + WATERMARK_DELAY, NOON)
-    assert mark.settled == LONG_AGO
+    assert mark.safe_before == LONG_AGO
 
 
 def test_the_latest_of_what_has_settled_counts():
@@ -35,7 +35,7 @@ def test_the_latest_of_what_has_settled_counts():
     mark.note(NOON, LONG_AGO)
     mark.note(after(1), after(1, LONG_AGO))
     mark.note(after(1) + WATERMARK_DELAY, NOON)
-    assert mark.settled == after(1, LONG_AGO)
+    assert mark.safe_before == after(1, LONG_AGO)
 
 
 def test_what_has_settled_stays_so_while_nothing_new_can_be_told():
@@ -43,14 +43,14 @@ def test_what_has_settled_stays_so_while_nothing_new_can_be_told():
     mark.note(NOON, LONG_AGO)
     mark.note(NOON + WATERMARK_DELAY, None)
     mark.note(NOON + 10 * WATERMARK_DELAY, None)
-    assert mark.settled == LONG_AGO
+    assert mark.safe_before == LONG_AGO
 
 
 def test_nothing_settles_while_a_queue_cannot_be_looked_into():
     mark = Watermark()
     mark.note(NOON, None)
     mark.note(NOON + 10 * WATERMARK_DELAY, None)
-    assert mark.settled is None
+    assert mark.safe_before is None
 
 
 def test_it_remembers_when_it_was_last_noted():
@@ -64,7 +64,7 @@ def test_it_keeps_no_more_than_it_needs():
     mark = Watermark()
     for second in range(1_000):
         mark.note(after(second), LONG_AGO)
-    assert len(mark._fresh) <= WATERMARK_DELAY.total_seconds() + 1
+    assert len(mark._recent) <= WATERMARK_DELAY.total_seconds() + 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 5_000), st.none() | st.integers(0, 1_000)), max_size=50))
@@ -76,4 +76,4 @@ def test_it_answers_with_the_last_instant_that_is_old_enough(notes):
         mark.note(now, instant)
         noted.append((now, instant))
         old_enough = [instant for when, instant in noted if instant is not None and when <= now - WATERMARK_DELAY]
-        assert mark.settled == (old_enough[-1] if old_enough else None)
+        assert mark.safe_before == (old_enough[-1] if old_enough else None)

@@ -6,8 +6,9 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, Literal, Never, NoReturn, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from pydantic import ValidationError
 
@@ -33,6 +34,41 @@ from celeriac.workflows.text import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartOptions:
+    """Options of starting a run.
+
+    Attributes:
+        idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
+        tags: Labels to find the run by.
+    """
+
+    idempotency_key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, idempotency_key: object, tags: object) -> Self:
+        """Return the options, checked.
+
+        Raises:
+            DefinitionError: an option cannot have this value.
+        """
+        if idempotency_key is not None and not (isinstance(idempotency_key, str) and idempotency_key):
+            raise DefinitionError(
+                detail=f"Bad option for a start: idempotency_key={idempotency_key!r} is not a text, such as an order's."
+            )
+        if tags is not None and not _is_labels(tags):
+            raise DefinitionError(
+                detail=f"Bad option for a start: tags={tags!r} are not labels; write texts by name, as in "
+                "tags={'tenant': 'acme'}."
+            )
+        return cls(idempotency_key=idempotency_key, tags=cast("Mapping[str, str]", tags or {}))
+
+
+def _is_labels(tags: object) -> bool:
+    return isinstance(tags, Mapping) and all(isinstance(text, str) for pair in tags.items() for text in pair)
 
 
 class Workflow(Generic[P, R]):
@@ -111,6 +147,22 @@ class Workflow(Generic[P, R]):
             f"client.start({self.function.__name__}, …); to try a step on its own, call the step."
         )
 
+    def options(
+        self, *, idempotency_key: str | None = None, tags: Mapping[str, str] | None = None, **unknown: Never
+    ) -> WorkflowUse[P, R]:
+        """Return this workflow with options for a start, as in ``client.start(checkout.options(tags=…), order)``.
+
+        Args:
+            idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
+            tags: Labels to find the run by.
+            unknown: None; there to tell which option was meant.
+
+        Raises:
+            DefinitionError: an option is unknown or cannot have this value.
+        """
+        refuse_unknown(unknown, ("idempotency_key", "tags"), f"a start of workflow {self.name!r}")
+        return WorkflowUse(workflow=self, chosen=StartOptions.of(idempotency_key, tags))
+
     def encode_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
         """Return the input of a run as the text of a JSON object, by parameter name, defaults included.
 
@@ -176,6 +228,14 @@ class Workflow(Generic[P, R]):
                 raise InputInvalid(workflow=self.name, reason=f"parameter {name!r}: {error}") from None
             written.append(f"{json.dumps(name)}:{text}")
         return "{" + ",".join(written) + "}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkflowUse(Generic[P, R]):
+    """A workflow with options for a start; made by ``workflow.options(…)``."""
+
+    workflow: Workflow[P, R]
+    chosen: StartOptions
 
 
 class WorkflowDecorator(Protocol):

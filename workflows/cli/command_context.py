@@ -14,7 +14,6 @@ from rich.console import Console
 
 from celeriac.workflows.cli import broker
 from celeriac.workflows.client.client import Client
-from celeriac.workflows.history import schema
 from celeriac.workflows.settings import Settings
 
 _WIDTH_OF_A_FILE = 120  # columns where the output goes to a pipe or file, which has no width of its own
@@ -49,7 +48,7 @@ class CommandContext:
         settings.require_database_url()
         broker.app_for(settings.require_broker_url())  # refused here, before anything is started
         with Client(settings) as client:
-            schema.check(client.database)
+            client.check_schema()
             yield client
 
     def print_json(self, data: Any) -> None:

@@ -38,7 +38,8 @@ def control_runs(
         fitting = _fitting(client, action, choice, named)
         if not dry_run and fitting and not (named or yes or _confirmed(action, len(fitting))):
             raise click.Abort
-        changed = fitting if dry_run else _changed(client, action, fitting, reason)
+        # These and no others: a run that fits only now was not confirmed.
+        changed = fitting if dry_run else client.control_runs(action, fitting, reason)
         report = ChangeReport(
             action=action.value,
             changed=changed,
@@ -63,19 +64,13 @@ def print_report(command: CommandContext, report: ChangeReport, *, as_json: bool
 
 def _fitting(client: Client, action: Action, choice: Choice, named: Sequence[UUID]) -> Sequence[UUID]:
     if named:
-        return [run_id for run_id in named if action.applies_to(client.runs.status(run_id))]
+        return [run_id for run_id in named if action.applies_to(client.get(run_id).status)]
     filters: Filters = {**choice.filters, "dry_run": True}
-    return client.steer(action, **filters)
-
-
-def _changed(client: Client, action: Action, fitting: Sequence[UUID], reason: str | None) -> Sequence[UUID]:
-    # These and no others: a run that has come to fit since was not confirmed.
-    changed = client.control.steer_all(action, fitting, reason) if fitting else set()
-    return [run_id for run_id in fitting if run_id in changed]
+    return client.control(action, **filters)
 
 
 def _unchanged(client: Client, action: Action, run_id: UUID) -> Unchanged:
-    status = client.runs.status(run_id)
+    status = client.get(run_id).status
     return Unchanged(run_id=run_id, status=status, refused=status.is_terminal and status.value != action.value)
 
 

@@ -1,47 +1,38 @@
-"""The client: start runs and look at them, from a web app, a script or the command line."""
+"""The client: start runs, look at them and control them, from a web app, a script or the command line."""
 
 from __future__ import annotations
 
 import builtins
-import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, overload
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
 
 from celery import Celery
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session
 
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.authoring.definitions import Workflow
+from celeriac.workflows.authoring.definitions import StartOptions, Workflow, WorkflowUse
 from celeriac.workflows.client.audit import Audit, Discrepancy
-from celeriac.workflows.client.control import Action, RunControl
-from celeriac.workflows.client.explain import Reason, explain
+from celeriac.workflows.client.callers_transaction import SyncTransaction
+from celeriac.workflows.client.control import Action
 from celeriac.workflows.client.run import Run
-from celeriac.workflows.dispatch.follow_up import FollowUp
-from celeriac.workflows.dispatch.publisher import Publisher, publishing_app, publishing_app_like
-from celeriac.workflows.dispatch.wakeups import Wakeups
-from celeriac.workflows.engine.forking import reusable
-from celeriac.workflows.engine.graph import Graph
-from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.client.services import Services
+from celeriac.workflows.client.starting import Starter
+from celeriac.workflows.client.within import AsyncTransactionClient, TransactionClient
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.engine.views import RunView
-from celeriac.workflows.errors import CeleriacError, UnknownRun
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.leases import LeaseStore
-from celeriac.workflows.history.reader import Reader
-from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.errors import UnknownRun, UnknownStatus
+from celeriac.workflows.history import schema
 from celeriac.workflows.settings import Settings
+
+if TYPE_CHECKING:  # it needs greenlet, which only the users of asyncio have
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Filters(TypedDict, total=False):
-    """Which runs to steer, and how; see ``Client.steer``."""
+    """The runs to control, and how; see ``Client.control``."""
 
     workflow: str | None
     status: RunStatus | str | None
@@ -60,31 +51,20 @@ class Client:
         celery: The team's own app, so that steps go where its routes send them; by default one is made
             from the settings.
 
+    Attributes:
+        settings: As given.
+
     Raises:
         ConfigurationError: there is no database or no broker in the settings.
     """
 
     def __init__(self, settings: Settings, *, catalog: Catalog | None = None, celery: Celery | None = None) -> None:
         self.settings = settings
-        self.database = Database.of(settings)
-        self.runs = RunStore(self.database)
-        self.reader = Reader(self.database, self.runs)
-        self.leases = LeaseStore(self.database)
-        self._app = publishing_app(settings) if celery is None else publishing_app_like(celery)
-        self.publisher = Publisher(self._app)
-        self.wakeups = Wakeups(self._app.conf.broker_url)
-        transitions = TransitionStore(self.database)
-        self.control = RunControl(
-            store=ControlStore(self.database),
-            transitions=transitions,
-            runs=self.runs,
-            follow_up=FollowUp(transitions, self.publisher, self.wakeups),
-            wakeups=self.wakeups,
-        )
-        self._catalog = catalog
+        self._services = Services(settings, catalog, celery)
+        self._starter = Starter(self._services)
 
     @classmethod
-    def from_env(cls) -> Client:
+    def from_env(cls) -> Self:
         """Return a client with the settings of the environment.
 
         Raises:
@@ -100,110 +80,108 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self.database.close()
-        self._app.close()
+        self._services.close()
 
-    @cached_property
+    @property
     def catalog(self) -> Catalog:
         """The workflows that can be started by name.
 
         Raises:
             ImportFailed: a module of the settings cannot be imported.
         """
-        return Catalog.load(self.settings.imports) if self._catalog is None else self._catalog
+        return self._services.catalog
 
-    @overload
-    def start(
-        self,
-        workflow: Workflow[P, R],
-        *args: Any,
-        idempotency_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        connection: Connection | Session | None = None,
-        **kwargs: Any,
-    ) -> Run[R]: ...
+    def check_schema(self) -> None:
+        """Return if the database has the schema that this version needs.
 
-    @overload
-    def start(
-        self,
-        workflow: str,
-        *args: Any,
-        idempotency_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        connection: Connection | Session | None = None,
-        **kwargs: Any,
-    ) -> Run[Any]: ...
+        Raises:
+            SchemaMismatch: it has another, or none.
+            DatabaseUnavailable: Postgres does not answer.
+        """
+        schema.check(self._services.stores.database)
 
-    def start(
-        self,
-        workflow: Workflow[P, R] | str,
-        *args: Any,
-        idempotency_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-        connection: Connection | Session | None = None,
-        **kwargs: Any,
-    ) -> Run[Any]:
+    def start(self, workflow: Workflow[P, R] | WorkflowUse[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
         """Start a run.
 
         Once the transaction has committed, the run will be carried on to its end. A broker that is down
         delays it until the broker is back.
 
         Args:
-            workflow: The workflow or its name.
-            *args: Its arguments, as values or as JSON data; they are validated before anything is written.
-            idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
-            tags: Labels to find the run by.
-            connection: A SQLAlchemy connection or session whose transaction the start is to be part of.
-                The run is dispatched by a worker's reconciler after the commit.
+            workflow: The workflow, or ``workflow.options(idempotency_key=…, tags=…)``.
+            *args: Its arguments; they are validated before anything is written.
             **kwargs: Its arguments by name.
 
         Raises:
-            UnknownWorkflow: there is no workflow of that name.
             InputInvalid: the arguments do not fit; nothing was written.
+            IdempotencyKeyReused: the key started a run with other input before.
             DatabaseUnavailable: Postgres does not answer; nothing was started.
             SchemaMismatch: the database is not migrated.
         """
-        known = self.catalog.workflow(workflow) if isinstance(workflow, str) else workflow
-        return self._start(known, known.encode_input(args, kwargs), idempotency_key, tags, connection)
+        return self._starter.record(self._starter.with_values(workflow, args, kwargs))
 
-    def start_json(
-        self, workflow: str, value: Any, *, idempotency_key: str | None = None, tags: Mapping[str, str] | None = None
-    ) -> Run[Any]:
-        """Start a run from one JSON value; see ``Workflow.encode_json_input``. Otherwise as ``start``."""
-        known = self.catalog.workflow(workflow)
-        return self._start(known, known.encode_json_input(value), idempotency_key, tags, None)
-
-    def _start(
+    def start_by_name(
         self,
-        workflow: Workflow[..., Any],
-        run_input: str,
-        idempotency_key: str | None,
-        tags: Mapping[str, str] | None,
-        connection: Connection | Session | None,
+        name: str,
+        value: Any = None,
+        *,
+        idempotency_key: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Run[Any]:
-        joined = connection.connection() if isinstance(connection, Session) else connection
-        run_id, is_new = self.runs.start(
-            workflow.graph,
-            run_input,
-            tags=tags or {},
-            idempotency_key=idempotency_key,
-            connection=joined,
-            timeout=self.settings.run_timeout_seconds,
-        )
-        if is_new and joined is None:
-            self.publisher.dispatch(workflow.graph, run_id, frozenset())
-        return Run(self, run_id, workflow.decode_result)
+        """Start a run of the workflow of that name with JSON data, as a command or an HTTP request has it.
 
-    def get(self, run_id: uuid.UUID | str) -> Run[Any]:
-        """Return the run of that id.
+        Args:
+            name: Of the workflow, which a module of the settings defines.
+            value: A JSON object by parameter name, or the value of the only parameter; None if it needs no input.
+            idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
+            tags: Labels to find the run by.
 
         Raises:
-            UnknownRun: there is none.
+            UnknownWorkflow: there is no workflow of that name.
+            InputInvalid: the value does not fit; nothing was written.
+            IdempotencyKeyReused: the key started a run with other input before.
+            DatabaseUnavailable: Postgres does not answer; nothing was started.
+            SchemaMismatch: the database is not migrated.
+        """
+        return self._starter.record(self._starter.by_name(name, value, StartOptions.of(idempotency_key, tags)))
+
+    @overload
+    def within(self, transaction: AsyncSession | AsyncConnection, /) -> AsyncTransactionClient: ...
+    @overload
+    def within(self, transaction: SyncTransaction, /) -> TransactionClient: ...
+    def within(
+        self, transaction: SyncTransaction | AsyncSession | AsyncConnection, /
+    ) -> TransactionClient | AsyncTransactionClient:
+        """Return a client whose starts belong to a transaction of the caller's.
+
+        Args:
+            transaction: A SQLAlchemy ``Connection``, ``Session``, ``AsyncConnection`` or ``AsyncSession`` on the
+                database that has Celeriac's tables, or ``django.db.connection``.
+        """
+        if hasattr(transaction, "run_sync"):
+            return AsyncTransactionClient(self._services, cast("AsyncSession | AsyncConnection", transaction))
+        return TransactionClient(self._services, transaction)
+
+    @overload
+    def get(self, run_id: uuid.UUID | str) -> Run[Any]: ...
+    @overload
+    def get(self, run_id: uuid.UUID | str, workflow: Workflow[..., R]) -> Run[R]: ...
+    def get(self, run_id: uuid.UUID | str, workflow: Workflow[..., R] | None = None) -> Run[Any]:
+        """Return the run of that id.
+
+        Args:
+            run_id: The id, also as text.
+            workflow: Its workflow, for a result of the right type; by default looked up in the catalog.
+
+        Raises:
+            UnknownRun: there is none, or it is not a run of that workflow.
         """
         known = _parse(run_id)
-        view = self.reader.run(known, steps=False)
-        workflow = self.catalog.workflow_of(view.workflow, view.graph_hash)
-        return Run(self, known) if workflow is None else Run(self, known, workflow.decode_result)
+        view = self._services.stores.reader.run(known, steps=False)
+        if workflow is None:
+            return Run(self._services, known, self._services.decoder_of(view))
+        if view.workflow != workflow.name:
+            raise UnknownRun(run_id=run_id)
+        return Run(self._services, known, workflow.decode_result)
 
     def list(
         self,
@@ -212,11 +190,22 @@ class Client:
         status: RunStatus | str | None = None,
         tags: Mapping[str, str] | None = None,
         limit: int | None = 50,
+        after: uuid.UUID | None = None,
     ) -> builtins.list[RunView]:
-        """Return runs without their steps, the latest first; see ``Reader.find``."""
-        return self.reader.find(workflow=workflow, status=_status(status), tags=tags, limit=limit)
+        """Return runs without their steps, the latest first.
 
-    def steer(
+        Args:
+            workflow: Only runs of this workflow.
+            status: Only runs in this state.
+            tags: Only runs with all of these.
+            limit: At most so many.
+            after: Only runs that started before this run, for the next page.
+        """
+        return self._services.stores.reader.find(
+            workflow=workflow, status=_status(status), tags=tags, limit=limit, after=after
+        )
+
+    def control(
         self,
         action: Action,
         *,
@@ -226,10 +215,11 @@ class Client:
         reason: str | None = None,
         dry_run: bool = False,
     ) -> builtins.list[uuid.UUID]:
-        """Pause, resume, cancel or terminate all runs that fit; runs for which that means nothing are left alone.
+        """Pause, resume, cancel or terminate all runs that fit; runs that are already in that state, or have ended, are
+        skipped.
 
         Args:
-            action: What to do.
+            action: The change to make.
             workflow: Only runs of this workflow.
             status: Only runs in this state.
             tags: Only runs with all of these.
@@ -242,66 +232,33 @@ class Client:
         wanted = _status(status)
         fitting = [
             view.id
-            for view in self.reader.find(workflow=workflow, status=wanted, tags=tags)
+            for view in self._services.stores.reader.find(workflow=workflow, status=wanted, tags=tags)
             if action.applies_to(view.status)
         ]
-        if dry_run:
-            return fitting
-        changed = self.control.steer_all(action, fitting, reason)
-        return [run_id for run_id in fitting if run_id in changed]
+        return fitting if dry_run else self.control_runs(action, fitting, reason)
+
+    def control_runs(
+        self, action: Action, run_ids: Collection[uuid.UUID], reason: str | None = None
+    ) -> builtins.list[uuid.UUID]:
+        """Pause, resume, cancel or terminate these runs; return the ids of those that changed, in the order given."""
+        changed = self._services.control.control_all(action, run_ids, reason) if run_ids else set()
+        return [run_id for run_id in run_ids if run_id in changed]
 
     def pause(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
-        """Pause all runs that fit; see ``steer``."""
-        return self.steer(Action.PAUSE, **filters)
+        """Pause all runs that fit; see ``control``."""
+        return self.control(Action.PAUSE, **filters)
 
     def resume(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
-        """Let all paused runs that fit go on; see ``steer``."""
-        return self.steer(Action.RESUME, **filters)
+        """Let all paused runs that fit go on; see ``control``."""
+        return self.control(Action.RESUME, **filters)
 
     def cancel(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
-        """Cancel all runs that fit; see ``steer``."""
-        return self.steer(Action.CANCEL, **filters)
+        """Cancel all runs that fit; see ``control``."""
+        return self.control(Action.CANCEL, **filters)
 
     def terminate(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
-        """Terminate all runs that fit; see ``steer``."""
-        return self.steer(Action.TERMINATE, **filters)
-
-    def retry(self, run_id: uuid.UUID) -> None:
-        """Let a failed run go on from its failed steps; see ``Run.retry``."""
-        graph = self.runs.graph(self.reader.run(run_id, steps=False).graph_hash)
-        timeout = self.settings.run_timeout_seconds if graph.timeout is None else graph.timeout
-        self.control.retry(run_id, graph, timeout)
-
-    def fork(self, run_id: uuid.UUID, from_step: str, *, version: str | None = None) -> Run[Any]:
-        """Start a new run that reuses results of another; see ``Run.fork``."""
-        original = self.reader.run(run_id)
-        run_input = self.reader.input(run_id)
-        if version is None:
-            graph = self.runs.graph(original.graph_hash)
-        else:
-            workflow = self.catalog.workflow(original.workflow, version)
-            graph, run_input = workflow.graph, workflow.encode_json_input(json.loads(run_input))
-        completed = {step.name for step in original.steps if step.status is StepStatus.COMPLETED}
-        reused = reusable(graph, completed, from_step)
-        forked, settled = self.runs.fork(
-            graph, run_input, reused, run_id, tags=original.tags, timeout=self.settings.run_timeout_seconds
-        )
-        self.publisher.dispatch(graph, forked, set(reused), settled.ready)
-        return self.get(forked)
-
-    def explain(self, view: RunView) -> tuple[Reason, ...]:
-        """Return why each step of a run that has not run to its end has not."""
-        return explain(
-            view, self.leases.live_workers(), default_queue=self._app.conf.task_default_queue, now=datetime.now(UTC)
-        )
-
-    def graph_of(self, graph_hash: str) -> Graph:
-        """Return the graph of a hash.
-
-        Raises:
-            LookupError: no run was ever started with it.
-        """
-        return self.runs.graph(graph_hash)
+        """Terminate all runs that fit; see ``control``."""
+        return self.control(Action.TERMINATE, **filters)
 
     def audit(
         self, run_id: uuid.UUID | str | None = None, on_progress: Callable[[int], None] | None = None
@@ -315,9 +272,10 @@ class Client:
         Raises:
             UnknownRun: there is no such run.
         """
-        ids: Iterator[uuid.UUID] = self.reader.ids() if run_id is None else iter([_parse(run_id)])
+        stores = self._services.stores
+        ids: Iterator[uuid.UUID] = stores.reader.ids() if run_id is None else iter([_parse(run_id)])
         found: builtins.list[Discrepancy] = []
-        for number, (_, discrepancies) in enumerate(Audit(self.reader, self.runs).audit(ids), start=1):
+        for number, (_, discrepancies) in enumerate(Audit(stores.reader, stores.runs).audit(ids), start=1):
             found.extend(discrepancies)
             if on_progress is not None:
                 on_progress(number)
@@ -335,4 +293,4 @@ def _status(value: RunStatus | str | None) -> RunStatus | None:
     try:
         return None if value is None else RunStatus(value)
     except ValueError:
-        raise CeleriacError(detail=f"Unknown status {value!r}. There are: {', '.join(RunStatus)}.") from None
+        raise UnknownStatus(status=value, known=", ".join(RunStatus)) from None

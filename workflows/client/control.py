@@ -1,4 +1,4 @@
-"""Steering runs: pausing, resuming, cancelling and terminating one run, or all that fit a filter."""
+"""Controlling runs: pause, resume, cancel, terminate and retry, of one run or of all that fit a filter."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ from collections.abc import Collection
 from enum import StrEnum
 from uuid import UUID
 
-from celeriac.workflows.dispatch.follow_up import FollowUp
-from celeriac.workflows.dispatch.wakeups import Wakeups
+from celeriac.workflows.dispatch.dispatch import Dispatch
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import InvalidRunState
-from celeriac.workflows.history.control import ControlStore
-from celeriac.workflows.history.runs import RunStore
-from celeriac.workflows.history.transitions import TransitionStore
+from celeriac.workflows.history.stores import Stores
 
 
 class Action(StrEnum):
-    """What can be asked of a run, and how a message says that it was."""
+    """A request to change a run; the value is the word by which messages report it."""
 
     PAUSE = "paused"
     RESUME = "resumed"
@@ -27,84 +24,88 @@ class Action(StrEnum):
     def applies_to(self, status: RunStatus) -> bool:
         """Return whether this would change a run of that status."""
         if self is Action.PAUSE:
-            return status in (RunStatus.PENDING, RunStatus.RUNNING)
+            return status.accepts_work
         if self is Action.RESUME:
             return status is RunStatus.PAUSED
-        if self is Action.CANCEL:  # what is being undone is on its way out already
-            return not status.is_terminal and status is not RunStatus.COMPENSATING
+        if self is Action.CANCEL:  # a compensating run is on its way out already
+            return status.is_open
         return not status.is_terminal
 
 
 class RunControl:
-    """Applies actions. Each is idempotent: what is so already stays so."""
+    """Applies actions. Each is idempotent: a run that is already in the requested state stays there.
 
-    def __init__(
-        self,
-        *,
-        store: ControlStore,
-        transitions: TransitionStore,
-        runs: RunStore,
-        follow_up: FollowUp,
-        wakeups: Wakeups,
-    ) -> None:
-        self._store = store
-        self._transitions = transitions
-        self._runs = runs
-        self._follow_up = follow_up
-        self._wakeups = wakeups
+    Args:
+        stores: Where runs are.
+        dispatch: Takes the steps that a resumed or retried run may start.
+        run_timeout_seconds: Of a retried run whose workflow has no timeout.
+    """
 
-    def steer(self, action: Action, run_id: UUID, reason: str | None = None) -> None:
+    def __init__(self, stores: Stores, dispatch: Dispatch, run_timeout_seconds: float) -> None:
+        self._stores = stores
+        self._dispatch = dispatch
+        self._run_timeout_seconds = run_timeout_seconds
+
+    def control(self, action: Action, run_id: UUID, reason: str | None = None) -> None:
         """Apply an action to one run.
 
         Raises:
             UnknownRun: there is no such run.
-            RunEnded: the run has ended, and not by this action; or it is being undone, and cannot be paused.
+            InvalidRunState: the run has ended, and not by this action; or it is
+                compensating, and can be neither paused nor resumed.
         """
-        if self.steer_all(action, [run_id], reason):
+        if self.control_all(action, [run_id], reason):
             return
-        status = self._runs.status(run_id)
-        undone = status is RunStatus.COMPENSATING and action in (Action.PAUSE, Action.RESUME)
-        if undone or (status.is_terminal and status.value != action.value):
+        status = self._stores.runs.status(run_id)
+        compensating = status is RunStatus.COMPENSATING and action in (Action.PAUSE, Action.RESUME)
+        if compensating or (status.is_terminal and status.value != action.value):
             raise InvalidRunState(run_id=run_id, status=status.value, action=action.value)
 
-    def retry(self, run_id: UUID, graph: Graph, timeout: float) -> None:
+    def control_all(self, action: Action, run_ids: Collection[UUID], reason: str | None = None) -> set[UUID]:
+        """Apply an action to the runs that it would change; return those that it changed."""
+        store = self._stores.control
+        if action is Action.PAUSE:
+            return store.pause(run_ids)
+        if action is Action.RESUME:
+            changed = store.resume(run_ids)
+            self._dispatch_ready(changed)
+            return changed
+        if action is Action.TERMINATE:
+            changed = store.terminate(run_ids, reason)
+        else:
+            changed = store.cancel(run_ids, reason)
+            self._compensate(changed)
+        for run_id in changed:
+            self._dispatch.wakeups.wake(run_id)
+        return changed
+
+    def retry(self, run_id: UUID) -> None:
         """Let a failed run go on from its failed steps.
 
         Raises:
             UnknownRun: there is no such run.
-            RunEnded: the run has not failed, or it is a saga that has been undone.
+            InvalidRunState: the run has not failed, or it is a saga that was compensated.
         """
-        if self._transitions.retry(run_id, graph, timeout) is None:
+        graph = self._graph_of(run_id)
+        timeout = self._run_timeout_seconds if graph.timeout is None else graph.timeout
+        transition = self._stores.transitions.retry(run_id, graph, timeout)
+        if transition is None:
             raise InvalidRunState(run_id=run_id, status=self._describe(run_id, graph), action="retried")
-        self._dispatch([run_id])
+        self._dispatch.follow_up.after(run_id, graph, transition)
+
+    def _graph_of(self, run_id: UUID) -> Graph:
+        return self._stores.runs.graph(self._stores.reader.run(run_id, steps=False).graph_hash)
 
     def _describe(self, run_id: UUID, graph: Graph) -> str:
-        status = self._runs.status(run_id)
+        status = self._stores.runs.status(run_id)
         if status is RunStatus.FAILED and graph.saga:
-            return "failed and its completed steps have been undone"
+            return "failed and its completed steps have been compensated"
         return status.value
 
-    def steer_all(self, action: Action, run_ids: Collection[UUID], reason: str | None = None) -> set[UUID]:
-        """Apply an action to the runs for which it means something; return those that it changed."""
-        if action is Action.PAUSE:
-            return self._store.pause(run_ids)
-        if action is Action.RESUME:
-            changed = self._store.resume(run_ids)
-            self._dispatch(changed)
-            return changed
-        if action is Action.TERMINATE:
-            changed = self._store.terminate(run_ids, reason)
-        else:
-            changed = self._store.cancel(run_ids, reason)
-            self._undo(changed)
-        for run_id in changed:
-            self._wakeups.wake(run_id)
-        return changed
+    def _compensate(self, run_ids: Collection[UUID]) -> None:
+        for run_id, graph_hash in self._stores.control.compensating(run_ids):
+            self._dispatch.follow_up.compensate(run_id, self._stores.runs.graph(graph_hash))
 
-    def _undo(self, run_ids: Collection[UUID]) -> None:
-        for run_id, graph_hash in self._store.compensating(run_ids):
-            self._follow_up.undo(run_id, self._runs.graph(graph_hash))
-
-    def _dispatch(self, run_ids: Collection[UUID]) -> None:
-        for (run_id, graph_hash), ready in self._store.ready(run_ids).items():
-            self._follow_up.dispatch(run_id, self._runs.graph(graph_hash), ready)
+    def _dispatch_ready(self, run_ids: Collection[UUID]) -> None:
+        for (run_id, graph_hash), ready in self._stores.control.ready(run_ids).items():
+            self._dispatch.follow_up.dispatch(run_id, self._stores.runs.graph(graph_hash), ready)

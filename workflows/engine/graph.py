@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from celeriac.workflows.engine import templates
-from celeriac.workflows.engine.states import Phase
+from celeriac.workflows.engine.states import Phase, StepStatus
 from celeriac.workflows.engine.templates import Template
 from celeriac.workflows.errors import DefinitionError
 
@@ -273,6 +273,29 @@ class Graph:
             and not (position in self.ends and "on_complete" in self.hooks)
             for position, node in enumerate(self.nodes)
         )
+
+    def affected_by(self, position: int, status: StepStatus) -> set[int]:
+        """Return the positions of the nodes whose rows the end of a node may change, its own included.
+
+        Args:
+            position: Of the node.
+            status: How it ends, ``completed`` or ``failed``.
+        """
+        hooks = self.hooks.values()  # of which one is called if the run ends with this
+        node = self.nodes[position]
+        if node.phase is Phase.HOOK:
+            return {position}
+        if node.phase is Phase.COMPENSATION:
+            return {position, *self.compensations.values(), *hooks}
+        if status is StepStatus.COMPLETED and not self._may_skip:
+            handler = self.handlers.get(position)
+            return {position, *self.dependents[position], *([] if handler is None else [handler]), *hooks}
+        return {position, *self.descendants(position), *hooks}
+
+    @cached_property
+    def _may_skip(self) -> bool:
+        """Whether a completion may skip steps beyond those that wait for it."""
+        return any(self.nodes[position].needs is Needs.ONE_FAILED for position in self.forward)
 
     def descendants(self, position: int) -> set[int]:
         """Return the positions of all nodes that the outcome of a node may reach."""

@@ -1,11 +1,9 @@
-"""Claiming a step, and recording what became of the attempt: the statements that every step takes."""
+"""Claiming a step and recording the end of the attempt: the statements that every step takes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,131 +17,76 @@ from celeriac.workflows.history.arrays import array_of
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.direct import DirectConnections
 from celeriac.workflows.history.outage import retry_through_outage
+from celeriac.workflows.history.records import (
+    UNLIMITED,
+    Attempt,
+    AttemptEnd,
+    Claim,
+    ClaimNext,
+    Limits,
+    StepKey,
+    Transition,
+)
 from celeriac.workflows.history.statements import driver_sql
-from celeriac.workflows.history.transitions import AttemptEnd, TransitionStore
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Attempt:
-    """The right to run a step, and later to record its outcome."""
-
-    run_id: UUID
-    position: int
-    name: str  # of the step in the run
-    attempt: int
-    lease: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """A claimed attempt and what its step is called with, as JSON texts."""
-
-    attempt: Attempt
-    run_input: str
-    results: Mapping[int, str]  # of the parents asked for, by position
-    lost: int = 0  # attempts before this one that were lost with their worker
-    uncounted_attempts: int = 0  # earlier attempts that do not count: see attempts_before
-    heartbeat_details: str | None = None  # what an earlier attempt last told of itself
-    seconds_left: float | None = None  # to the step's deadline
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """How long an attempt may take, in seconds; None is for ever."""
-
-    timeout: float | None = None
-    total: float | None = None  # of all attempts of the step, from its first claim on
-    heartbeat: float | None = None  # between two heartbeats
-
-
-UNLIMITED = Limits()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClaimNext:
-    """A step that the completing statement is to claim as well, if it frees it."""
-
-    position: int
-    name: str
-    limits: Limits = UNLIMITED
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
-    """What a failure brought about."""
-
-    run_ended: bool
-    retry_at: datetime | None  # None: the step has failed
-    ready: tuple[int, ...] = ()  # steps to be dispatched now
-    undoes: bool = False  # the run is a saga that is to be undone now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Completion:
-    """What a completion brought about."""
-
-    accepts_work: bool  # whether the run may start those steps; if not, nothing is to be dispatched
-    run_ended: bool
-    ready: tuple[int, ...]  # steps that it freed, ascending, without the one that it claimed
-    next: Attempt | None  # the step that it claimed
+from celeriac.workflows.history.transitions import TransitionStore
 
 
 class AttemptStore:
-    """Runs the statements of one attempt after another, and waits through outages of the database.
+    """Claims steps and records the ends of their attempts, waiting through outages of Postgres.
 
-    It waits for as long as it takes: an attempt that gave up while its process lives on would keep its
-    lease, and nobody would run the step again.
+    It waits for as long as an outage lasts: an attempt that was abandoned while its
+    process lives on would keep its lease, and nobody would run the step again.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, transitions: TransitionStore) -> None:
         self._direct = DirectConnections(database)
-        self._transitions = TransitionStore(database)
+        self._transitions = transitions
 
-    def claim(  # noqa: PLR0917  # as the statement has them
-        self,
-        run_id: UUID,
-        position: int,
-        name: str,
-        lease: str,
-        inputs: Sequence[int],
-        limits: Limits = UNLIMITED,
+    def claim(
+        self, step: StepKey, *, lease: str, inputs: Sequence[int] = (), limits: Limits = UNLIMITED
     ) -> Claim | None:
-        """Claim a ready step, or return None if it is not to be had."""
+        """Claim a ready step; return None if it is taken, finished, or its run accepts no work.
+
+        Args:
+            step: The step.
+            lease: Of this process.
+            inputs: Positions of the parents whose results the step needs, ascending.
+            limits: How long the attempt may take.
+        """
         return retry_through_outage(
             lambda: self._take(
                 "claim",
-                run_id,
-                position,
-                name,
+                step,
                 lease,
                 inputs,
                 timeout=limits.timeout,
                 total_timeout=limits.total,
                 heartbeat_timeout=limits.heartbeat,
             ),
-            if_committed=lambda: self._take("adopt", run_id, position, name, lease, inputs),
+            if_committed=lambda: self._take("adopt", step, lease, inputs),
         )
 
     def adopt(self, attempt: Attempt, inputs: Sequence[int]) -> Claim | None:
-        """Return what a step that a completion claimed is called with, or None if the attempt is superseded.
+        """Return the claim of a step that a completion claimed; None if the attempt is superseded.
 
-        Not part of the completing statement: that one may have waited for another completion, whose result
-        it does not see.
+        A statement of its own, because the completing statement may have waited for
+        another completion, whose result it does not see.
         """
-        return retry_through_outage(
-            lambda: self._take("adopt", attempt.run_id, attempt.position, attempt.name, attempt.lease, inputs)
-        )
+        return retry_through_outage(lambda: self._take("adopt", attempt.step, attempt.lease, inputs))
 
-    def _take(  # noqa: PLR0917  # what `claim` takes, and how
-        self, how: str, run_id: UUID, position: int, name: str, lease: str, inputs: Sequence[int], **limits: Any
-    ) -> Claim | None:
-        parameters = {"run": run_id, "position": position, "lease": lease, "inputs": array_of(inputs), **limits}
+    def _take(self, how: str, step: StepKey, lease: str, inputs: Sequence[int], **limits: Any) -> Claim | None:
+        parameters = {
+            "run": step.run_id,
+            "position": step.position,
+            "lease": lease,
+            "inputs": array_of(inputs),
+            **limits,
+        }
         row = self._direct.execute(how, parameters)
         if row is None:
             return None
-        attempt = Attempt(run_id=run_id, position=position, name=name, attempt=row.attempt, lease=lease)
         return Claim(
-            attempt=attempt,
+            attempt=step.attempt(row.attempt, lease),
             run_input=row.input,
             results=dict(zip(inputs, row.results, strict=True)),
             lost=row.lost,
@@ -160,8 +103,8 @@ class AttemptStore:
         *,
         next_step: ClaimNext | None = None,
         transaction: Connection | None = None,
-    ) -> Completion | None:
-        """Record a result, or return None if the attempt is superseded.
+    ) -> Transition | None:
+        """Record a result; return None if the attempt is superseded.
 
         ``next_step`` counts only for steps that are simple in the graph; see ``Graph.is_simple``.
 
@@ -169,70 +112,26 @@ class AttemptStore:
         caller commits. It is tried once, because a broken connection has lost that work.
         """
         if not graph.is_simple[attempt.position]:
-            return self._settle_completion(attempt, result, graph, transaction)
-        parameters = {
-            "run": attempt.run_id,
-            "position": attempt.position,
-            "attempt": attempt.attempt,
-            "lease": attempt.lease,
-            "result": result,
-            "dependents": array_of(graph.dependents[attempt.position]),
-            "is_sink": attempt.position in graph.ends,
-            "next": None if next_step is None else next_step.position,
-            "next_timeout": None if next_step is None else next_step.limits.timeout,
-            "next_total_timeout": None if next_step is None else next_step.limits.total,
-            "next_heartbeat_timeout": None if next_step is None else next_step.limits.heartbeat,
-        }
+            end = AttemptEnd(status=StepStatus.COMPLETED, data=result)
+            if transaction is not None:
+                return self._transitions.end_attempt(attempt, graph, end, transaction=transaction)
+            return retry_through_outage(
+                lambda: self._transitions.end_attempt(attempt, graph, end),
+                if_committed=lambda: self.find_recorded_completion(attempt, None),
+            )
+        parameters = _completion_parameters(attempt, result, graph, next_step)
         if transaction is not None:
             joined = transaction.exec_driver_sql(driver_sql("complete"), parameters).one_or_none()
-            return self._completion(attempt, next_step, joined)
+            return _completion(attempt, next_step, joined)
         return retry_through_outage(
-            lambda: self._completion(attempt, next_step, self._direct.execute("complete", parameters)),
+            lambda: _completion(attempt, next_step, self._direct.execute("complete", parameters)),
             if_committed=lambda: self.find_recorded_completion(attempt, next_step),
-        )
-
-    def _settle_completion(
-        self, attempt: Attempt, result: str, graph: Graph, transaction: Connection | None
-    ) -> Completion | None:
-        end = AttemptEnd(status=StepStatus.COMPLETED, data=result)
-
-        def once() -> Completion | None:
-            settled = self._transitions.settle(
-                attempt.run_id, attempt.position, attempt.attempt, graph, end, transaction=transaction
-            )
-            if settled is None:
-                return None
-            accepts_work = bool(settled.ready) or settled.status in (RunStatus.PENDING, RunStatus.RUNNING)
-            return Completion(accepts_work=accepts_work, run_ended=settled.run_ended, ready=settled.ready, next=None)
-
-        if transaction is not None:
-            return once()
-        return retry_through_outage(once, if_committed=lambda: self.find_recorded_completion(attempt, None))
-
-    @staticmethod
-    def _completion(attempt: Attempt, next_step: ClaimNext | None, row: Any | None) -> Completion | None:
-        if row is None:
-            return None
-        claimed = None
-        if next_step is not None and row.next_attempt is not None:
-            claimed = Attempt(
-                run_id=attempt.run_id,
-                position=next_step.position,
-                name=next_step.name,
-                attempt=row.next_attempt,
-                lease=attempt.lease,
-            )
-        return Completion(
-            accepts_work=row.accepts_work,
-            run_ended=row.run_ended,
-            ready=tuple(row.ready),
-            next=claimed,
         )
 
     def fail(
         self, attempt: Attempt, error: Mapping[str, Any], graph: Graph, retry_in: float | None = None
-    ) -> Failure | None:
-        """Record that an attempt failed, or return None if it is superseded.
+    ) -> Transition | None:
+        """Record that an attempt failed; return None if it is superseded.
 
         Args:
             attempt: The attempt.
@@ -250,36 +149,20 @@ class AttemptStore:
             "retry_in": retry_in,
         }
 
-        def once() -> Failure | None:
+        def once() -> Transition | None:
             if retry_in is not None and (row := self._direct.execute("await_retry", parameters)) is not None:
-                return Failure(run_ended=False, retry_at=row.due_at)
-            return self._settle_failure(attempt, graph, AttemptEnd(status=StepStatus.FAILED, data=text))
+                return Transition(run_status=RunStatus(row.run_status), retry_at=row.due_at)
+            return self._transitions.end_attempt(attempt, graph, AttemptEnd(status=StepStatus.FAILED, data=text))
 
-        return retry_through_outage(once, if_committed=lambda: self._failed(attempt))
+        return retry_through_outage(once, if_committed=lambda: self._find_recorded_failure(attempt))
 
-    def lose(self, attempt: Attempt, error: Mapping[str, Any], graph: Graph) -> Failure | None:
+    def lose(self, attempt: Attempt, error: Mapping[str, Any], graph: Graph) -> Transition | None:
         """Record that an attempt was lost with its worker and no other follows; None if it is superseded, or alive."""
         end = AttemptEnd(status=StepStatus.FAILED, data=json.dumps(error), lost_with=attempt.lease)
-        return self._settle_failure(attempt, graph, end)
-
-    def _settle_failure(self, attempt: Attempt, graph: Graph, end: AttemptEnd) -> Failure | None:
-        settled = self._transitions.settle(attempt.run_id, attempt.position, attempt.attempt, graph, end)
-        if settled is None:
-            return None
-        return Failure(
-            run_ended=settled.run_ended,
-            retry_at=None,
-            ready=settled.ready,
-            undoes=settled.status is RunStatus.COMPENSATING,
-        )
-
-    def _failed(self, attempt: Attempt) -> Failure | None:
-        """Return what is known of a failure whose commit got no answer; the reconciler does what follows on it."""
-        row = self._outcome(attempt)
-        return None if row is None else Failure(run_ended=row.status == StepStatus.FAILED, retry_at=row.due_at)
+        return self._transitions.end_attempt(attempt, graph, end)
 
     def recorded_steps(self, run_id: UUID, positions: Sequence[int]) -> dict[int, RecordedStep]:
-        """Return what became of some steps of a run."""
+        """Return how some steps of a run stand, each with its result or error."""
         parameters = {"run": run_id, "positions": array_of(positions)}
         rows = retry_through_outage(lambda: self._direct.execute_all("recorded_steps", parameters))
         return {row.position: RecordedStep(status=StepStatus(row.status), data=row.data) for row in rows}
@@ -319,29 +202,69 @@ class AttemptStore:
         parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
         return self._direct.execute("release", parameters) is not None
 
-    def find_recorded_completion(self, attempt: Attempt, next_step: ClaimNext | None) -> Completion | None:
-        """Tell whether a completion whose commit got no answer was recorded; None if it was not.
+    def find_recorded_completion(self, attempt: Attempt, next_step: ClaimNext | None) -> Transition | None:
+        """Return the transition of a completion whose commit got no answer; None if it was not recorded.
 
-        What it freed is not known any more: the step that it claimed is taken up, the rest is the
-        reconciler's to dispatch.
+        The steps that it freed are not known any more: the step that it claimed is
+        adopted, and the reconciler dispatches the others.
         """
 
-        def once() -> Completion | None:
+        def once() -> Transition | None:
             outcome = self._outcome(attempt)
             if outcome is None or outcome.status != StepStatus.COMPLETED:
                 return None  # a time-out may have failed the attempt meanwhile
-            claim = next_step and self._take(
-                "adopt", attempt.run_id, next_step.position, next_step.name, attempt.lease, ()
-            )
-            return Completion(
-                accepts_work=claim is not None,
-                run_ended=False,
-                ready=(),
-                next=claim.attempt if claim else None,
-            )
+            claim = next_step and self._take("adopt", next_step.key(attempt.run_id), attempt.lease, ())
+            status = RunStatus(outcome.run_status)
+            return Transition(run_status=status, run_ended=status.is_terminal, claimed=claim.attempt if claim else None)
 
         return retry_through_outage(once)
+
+    def _find_recorded_failure(self, attempt: Attempt) -> Transition | None:
+        """Return the transition of a failure whose commit got no answer; the reconciler follows it up."""
+        outcome = self._outcome(attempt)
+        if outcome is None:
+            return None
+        status = RunStatus(outcome.run_status)
+        return Transition(run_status=status, run_ended=status.is_terminal, retry_at=outcome.due_at)
 
     def _outcome(self, attempt: Attempt) -> Any | None:
         parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
         return self._direct.execute("attempt_outcome", parameters)
+
+    def close(self) -> None:
+        """Close the connection of this thread."""
+        self._direct.close()
+
+
+def _completion_parameters(
+    attempt: Attempt, result: str, graph: Graph, next_step: ClaimNext | None
+) -> Mapping[str, object]:
+    limits = UNLIMITED if next_step is None else next_step.limits
+    return {
+        "run": attempt.run_id,
+        "position": attempt.position,
+        "attempt": attempt.attempt,
+        "lease": attempt.lease,
+        "result": result,
+        "dependents": array_of(graph.dependents[attempt.position]),
+        "is_sink": attempt.position in graph.ends,
+        "next": None if next_step is None else next_step.position,
+        "next_timeout": limits.timeout,
+        "next_total_timeout": limits.total,
+        "next_heartbeat_timeout": limits.heartbeat,
+    }
+
+
+def _completion(attempt: Attempt, next_step: ClaimNext | None, row: Any | None) -> Transition | None:
+    if row is None:
+        return None
+    status = RunStatus.COMPLETED if row.run_ended else RunStatus(row.run_status)
+    claimed = None
+    if next_step is not None and row.next_attempt is not None:
+        claimed = next_step.key(attempt.run_id).attempt(row.next_attempt, attempt.lease)
+    return Transition(
+        run_status=status,
+        run_ended=row.run_ended,
+        ready=tuple(row.ready) if status.accepts_work else (),
+        claimed=claimed,
+    )

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from celeriac.workflows.engine.graph import Graph, Needs
-from celeriac.workflows.history.attempts import Attempt
 from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.records import Attempt
 from celeriac.workflows.history.statements import statement
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -12,20 +14,23 @@ from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.ids import new_run_id
 from celeriac.workflows.engine.progress import initial_steps
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.errors import UnknownRun
+from celeriac.workflows.errors import IdempotencyKeyReused, UnknownRun
 from celeriac.workflows.history.arrays import array_of
 from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.run_transaction import Transition
+from celeriac.workflows.history.records import Transition
 from celeriac.workflows.history.statements import statement
 from celeriac.workflows.history.transitions import TransitionStore
+
+ScalarQuery: TypeAlias = Callable[[str, Mapping[str, object]], Any]
+"""Executes a named statement in a transaction; returns the first column of its first row, or None."""
 
 
 class RunStore:
     """Writes and reads runs as wholes. Keeps the graphs that it has seen; they never change."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, transitions: TransitionStore) -> None:
         self._database = database
-        self._transitions = TransitionStore(database)
+        self._transitions = transitions
         self._graphs: dict[str, Graph] = {}
         self._tasks: dict[str, dict[str, str]] = {}
 
@@ -36,7 +41,7 @@ class RunStore:
         *,
         tags: Mapping[str, str],
         idempotency_key: str | None = None,
-        connection: Connection | None = None,
+        transaction: ScalarQuery | None = None,
         timeout: float | None = None,
     ) -> tuple[UUID, bool]:
         """Record a new run with all its steps.
@@ -46,13 +51,14 @@ class RunStore:
             run_input: The validated input, a JSON object by parameter name.
             tags: Free labels to find the run by.
             idempotency_key: Starts at most one run of the workflow.
-            connection: The caller's transaction to start in; by default one of our own.
+            transaction: Executes statements in the caller's transaction; None uses an own one.
             timeout: Seconds after which the run fails, if the graph has none of its own.
 
         Returns:
             The run's id, and whether this call started it; False if the key had started it before.
 
         Raises:
+            IdempotencyKeyReused: the key had started a run with other input.
             DatabaseUnavailable: Postgres does not answer; nothing was started.
         """
         parameters = {
@@ -67,12 +73,12 @@ class RunStore:
             "timeout": timeout if graph.timeout is None else graph.timeout,
             **self._tasks_of(graph),
         }
-        self._keep(graph)
-        if connection is not None:
+        self.keep(graph)
+        if transaction is not None:
             with self._database.explained():
-                return self._insert(connection, parameters)
+                return self._insert(transaction, parameters)
         with self._database.autocommit() as own:
-            return self._insert(own, parameters)
+            return self._insert(partial(_scalar, own), parameters)
 
     def fork(
         self,
@@ -84,39 +90,48 @@ class RunStore:
         tags: Mapping[str, str],
         timeout: float | None = None,
     ) -> tuple[UUID, Transition]:
-        """Record a new run that starts with results of another one; all of it, or nothing.
+        """Record a new run that starts with results of another; all of it, or nothing.
 
         Args:
             graph: The graph that the new run is pinned to.
-            run_input: The original's input, or what the graph's version makes of it.
+            run_input: The original's input, or the form that the graph's version gives it.
             reused: Positions of the steps whose results it takes over, by name; parents first.
             original: The run that has them.
             tags: Of the new run.
             timeout: As for ``start``.
 
         Returns:
-            The run's id, and what it starts with.
+            The run's id, and the transition that starts it.
 
         Raises:
             DatabaseUnavailable: Postgres does not answer; nothing was started.
         """
-        self._keep(graph)
+        self.keep(graph)
         names = {graph.nodes[position].name: position for position in reused}
         with self._database.transaction() as connection:
-            run_id, _ = self.start(graph, run_input, tags=tags, connection=connection, timeout=timeout)
+            joined = partial(_scalar, connection)
+            run_id, _ = self.start(graph, run_input, tags=tags, transaction=joined, timeout=timeout)
             connection.execute(statement("mark_fork"), {"run": run_id, "original": original})
             rows = connection.execute(statement("reusable_results"), {"run": original, "names": list(names)})
             found = {names[row.name]: row.result for row in rows}
             results = {position: found[position] for position in reused}
             return run_id, self._transitions.reuse(run_id, graph, results, connection)
 
+    def visible(self, run_ids: Collection[UUID]) -> set[UUID]:
+        """Return those of some runs whose start has committed."""
+        with self._database.autocommit() as connection:
+            return set(connection.scalars(statement("visible_runs"), {"runs": list(run_ids)}))
+
     @staticmethod
-    def _insert(connection: Connection, parameters: Mapping[str, object]) -> tuple[UUID, bool]:
-        started = connection.execute(statement("start_run"), parameters).scalar()
-        if started is not None:
-            return started, True
-        # A new statement, so that it sees what the insert above waited for.
-        return connection.execute(statement("run_by_key"), parameters).scalar_one(), False
+    def _insert(scalar: ScalarQuery, parameters: Mapping[str, Any]) -> tuple[UUID, bool]:
+        if scalar("start_run", parameters) is not None:
+            return parameters["run"], True
+        # A new statement, so that it sees the run that the insert above waited for.
+        known = {key: parameters[key] for key in ("workflow", "idempotency_key")}
+        first = json.loads(scalar("run_by_key", known))
+        if not _is_same_input(first, parameters):
+            raise IdempotencyKeyReused(run_id=UUID(first["id"]), **known)
+        return UUID(first["id"]), False
 
     def _tasks_of(self, graph: Graph) -> dict[str, str]:
         """Return the columns of a run's tasks as Postgres writes arrays: the same for all runs of a graph."""
@@ -134,7 +149,8 @@ class RunStore:
             }
         return self._tasks[graph.hash]
 
-    def _keep(self, graph: Graph) -> None:
+    def keep(self, graph: Graph) -> None:
+        """Store a graph, unless this store has seen it."""
         if graph.hash in self._graphs:
             return
         # On a connection of our own: were it the caller's, a rollback would take the graph with it while
@@ -176,3 +192,15 @@ class RunStore:
         if found is None:
             raise UnknownRun(run_id=run_id)
         return RunStatus(found)
+
+
+def _scalar(connection: Connection, name: str, parameters: Mapping[str, object]) -> Any:
+    return connection.execute(statement(name), parameters).scalar()
+
+
+def _is_same_input(first: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
+    """Return whether a run was started with the same input, as far as both versions of its workflow have it."""
+    before, now = first["input"], json.loads(parameters["input"])
+    if first["graph_hash"] == parameters["graph_hash"]:
+        return bool(before == now)
+    return all(before[name] == now[name] for name in before.keys() & now.keys())

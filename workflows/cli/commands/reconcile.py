@@ -27,4 +27,4 @@ def reconcile(command: CommandContext, *, once: bool, as_json: bool) -> None:
     # It belongs to the worker's side, which this package does not import. It takes this process's place, so that
     # signals and the exit code need nobody in between.
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, "-m", "celeriac.worker.reconcile", *options], environment)  # noqa: S606
+    os.execve(sys.executable, [sys.executable, "-m", "celeriac.worker.reconciler", *options], environment)  # noqa: S606

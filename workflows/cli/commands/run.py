@@ -67,7 +67,7 @@ def run(
             _worker(served, catalog, stop, pool=pool, concurrency=concurrency) as worker,
             Client(served, catalog=catalog) as client,
         ):
-            started = client.start_json(workflow.name, value)
+            started = client.start_by_name(workflow.name, value)
             view = follow(started, console=command.err, stop=stop, timeout=timeout, each_look=worker.must_live)
             code = report_outcome(command, started, view, stop, as_json=as_json, later=_GOES_ON)
             worker.keep_log = code != 0

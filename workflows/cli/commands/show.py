@@ -32,7 +32,7 @@ def show(
     with command.client() as client:
         run = client.get(run_id)
         view = run.view(steps=True)
-        reasons = client.explain(view)
+        reasons = run.explain(view)
         events = run.history() if history else []
         result = run.result_json() if view.status is RunStatus.COMPLETED else None
     if as_json:

@@ -45,7 +45,7 @@ def start(
     value = read_input(input_, sys.stdin)
     labels = read_tags(tags)
     with command.client() as client:
-        run = client.start_json(workflow, value, idempotency_key=idempotency_key, tags=labels)
+        run = client.start_by_name(workflow, value, idempotency_key=idempotency_key, tags=labels)
         if not wait:
             if as_json:
                 command.print_json(run_to_json(run.view(steps=False)))

@@ -74,7 +74,7 @@ WITH done AS (
     WHERE task.run_id = :run AND task.position = ANY (CAST(:dependents AS integer[]))
     ORDER BY task.position FOR UPDATE OF task
 ), run AS (
-    SELECT status IN ('pending', 'running') AS accepts_work FROM workflow_runs WHERE id = :run
+    SELECT status, status IN ('pending', 'running') AS accepts_work FROM workflow_runs WHERE id = :run
 ), freed AS (
     UPDATE workflow_tasks AS task
     SET remaining = task.remaining - 1,
@@ -117,7 +117,7 @@ WITH done AS (
     INSERT INTO workflow_events (run_id, sequence, type)
     SELECT :run, ended_by, 'RunCompleted' FROM counted WHERE status = 'completed'
 )
-SELECT (SELECT accepts_work FROM run) AS accepts_work,
+SELECT (SELECT status FROM run) AS run_status,
        EXISTS (SELECT FROM counted WHERE status = 'completed') AS run_ended,
        ARRAY(SELECT position FROM freed WHERE status = 'ready' ORDER BY position) AS ready,
        (SELECT attempt FROM freed WHERE status = 'running') AS next_attempt
@@ -139,13 +139,15 @@ WITH waiting AS (
            CAST(CAST(:error AS jsonb) || jsonb_build_object('retry_at', due_at) AS json)
     FROM waiting
 )
-SELECT due_at FROM waiting
+SELECT due_at, (SELECT status FROM workflow_runs WHERE id = :run) AS run_status FROM waiting
 
 -- name: attempt_outcome
--- What became of an attempt whose commit got no answer. No row: it is superseded, or still running. A wait that is
--- parked, because its run has ended, is due never.
-SELECT status, nullif(due_at, 'infinity') AS due_at FROM workflow_tasks
-WHERE run_id = :run AND position = :position AND attempt = :attempt AND status IN ('completed', 'failed', 'retrying')
+-- The end of an attempt whose commit got no answer, and the status of its run. No row: the attempt is superseded, or still
+-- running. A parked wait, of a run that accepts no work, has no due time.
+SELECT task.status, nullif(task.due_at, 'infinity') AS due_at, run.status AS run_status
+FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
+WHERE task.run_id = :run AND task.position = :position AND task.attempt = :attempt
+  AND task.status IN ('completed', 'failed', 'retrying')
 
 -- name: heartbeat
 -- Note that an attempt lives and what it tells of itself. `accepts_work` is false when its run was cancelled

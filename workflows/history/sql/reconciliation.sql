@@ -61,17 +61,23 @@ SELECT fired.run_id, fired.position, run.graph_hash
 FROM fired JOIN workflow_runs AS run ON run.id = fired.run_id
 
 -- name: park_ended_retries
--- Take waits that are over out of the way of `fire_retries`, of runs that have ended.
-WITH over AS (
-    SELECT task.run_id, task.position
+-- Take waits that are over, of runs that accept no work, out of the way of `fire_retries`. Steps are locked before the
+-- run, whose row is then read as it is, not as it was when the statement began.
+WITH due AS (
+    SELECT task.run_id, task.position, task.phase
     FROM workflow_tasks AS task
     JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
     WHERE task.status = 'retrying' AND task.due_at <= now()
     LIMIT :batch
+    FOR UPDATE OF task SKIP LOCKED
+), over AS (
+    SELECT due.run_id, due.position
+    FROM due JOIN workflow_runs AS run ON run.id = due.run_id
+    WHERE run.status <> 'paused' AND run.phase IS DISTINCT FROM due.phase
     FOR SHARE OF run
 )
 UPDATE workflow_tasks AS task SET due_at = 'infinity'
-FROM over WHERE task.run_id = over.run_id AND task.position = over.position AND task.status = 'retrying'
+FROM over WHERE task.run_id = over.run_id AND task.position = over.position
 
 -- name: next_due
 -- How many seconds the next wait of a run that goes on lasts still. No row: nothing waits.
@@ -144,19 +150,24 @@ ORDER BY task.dispatched_at
 LIMIT :batch
 
 -- name: park_ended
--- Take steps of a group that became ready after their run had ended, or was being undone, out of the way of
--- `find_unclaimed`. The run's row is locked, so that it is really over.
-WITH over AS (
-    SELECT run.id, task.position
+-- Take ready steps of a group, of runs that accept no work, out of the way of `find_unclaimed`. Steps are locked before
+-- the run, whose row is then read as it is, not as it was when the statement began.
+WITH found AS (
+    SELECT task.run_id, task.position, task.phase
     FROM workflow_tasks AS task
     JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
     WHERE task.status = 'ready' AND task.task_name = :task_name AND task.queue = :queue AND task.priority = :priority
       AND task.dispatched_at < :before
     LIMIT :batch
+    FOR UPDATE OF task SKIP LOCKED
+), over AS (
+    SELECT found.run_id, found.position
+    FROM found JOIN workflow_runs AS run ON run.id = found.run_id
+    WHERE run.status <> 'paused' AND run.phase IS DISTINCT FROM found.phase
     FOR SHARE OF run
 )
 UPDATE workflow_tasks AS task SET dispatched_at = NULL
-FROM over WHERE task.run_id = over.id AND task.position = over.position AND task.status = 'ready'
+FROM over WHERE task.run_id = over.run_id AND task.position = over.position
 
 -- name: mark_dispatched
 -- Note that steps are handed to Celery again. One row for each that is still as it was when it was

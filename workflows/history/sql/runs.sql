@@ -33,8 +33,16 @@ WITH run AS (
 SELECT id FROM run
 
 -- name: run_by_key
--- The run that an idempotency key started. No row: none did, or its transaction has not committed.
-SELECT id FROM workflow_runs WHERE workflow = :workflow AND idempotency_key = :idempotency_key
+-- The run that an idempotency key started, with its graph and its input, as JSON text. No row: no run was, or its
+-- transaction has not committed.
+SELECT CAST(json_build_object('id', run.id, 'graph_hash', run.graph_hash, 'input', event.data) AS text) AS run
+FROM workflow_runs AS run
+CROSS JOIN LATERAL (SELECT data FROM workflow_events WHERE run_id = run.id ORDER BY sequence LIMIT 1) AS event
+WHERE run.workflow = :workflow AND run.idempotency_key = :idempotency_key
+
+-- name: visible_runs
+-- Those of some runs that exist for other transactions.
+SELECT id FROM workflow_runs WHERE id = ANY (CAST(:runs AS uuid[]))
 
 -- name: run_status
 -- Status of a run. No row: no such run.

@@ -26,7 +26,7 @@ ORDER BY event.number
 RETURNING sequence
 
 -- name: write_steps
--- Write what has become of steps that are locked. `again` are those that are tried anew: no earlier attempt counts.
+-- Write what has become of steps that are locked. `reset` steps are tried anew: no earlier attempt counts.
 UPDATE workflow_tasks AS task
 SET status = step.status, remaining = step.remaining, failed = step.failed, skipped = step.skipped,
     next_position = step.next_position,
@@ -35,15 +35,15 @@ SET status = step.status, remaining = step.remaining, failed = step.failed, skip
     dispatched_at = CASE WHEN step.status = 'ready' THEN statement_timestamp() ELSE task.dispatched_at END,
     finished_at = CASE WHEN step.status NOT IN ('completed', 'failed', 'upstream_failed', 'skipped') THEN NULL
                        WHEN step.ended_by = task.ended_by THEN task.finished_at ELSE statement_timestamp() END,
-    lost = CASE WHEN step.again THEN 0 ELSE task.lost + step.lost END,
-    uncounted_attempts = CASE WHEN step.again THEN task.attempt ELSE task.uncounted_attempts END,
-    deadline_at = CASE WHEN NOT step.again THEN task.deadline_at END,
-    timeout_at = CASE WHEN NOT step.again THEN task.timeout_at END
+    lost = CASE WHEN step.reset THEN 0 ELSE task.lost + step.lost END,
+    uncounted_attempts = CASE WHEN step.reset THEN task.attempt ELSE task.uncounted_attempts END,
+    deadline_at = CASE WHEN NOT step.reset THEN task.deadline_at END,
+    timeout_at = CASE WHEN NOT step.reset THEN task.timeout_at END
 FROM unnest(
     CAST(:positions AS integer[]), CAST(:statuses AS text[]), CAST(:remaining AS integer[]), CAST(:failed AS integer[]),
     CAST(:skipped AS integer[]), CAST(:next_positions AS integer[]), CAST(:ended_by AS bigint[]), CAST(:lost AS integer[]),
-    CAST(:again AS boolean[])
-) AS step (position, status, remaining, failed, skipped, next_position, ended_by, lost, again)
+    CAST(:reset AS boolean[])
+) AS step (position, status, remaining, failed, skipped, next_position, ended_by, lost, reset)
 WHERE task.run_id = :run AND task.position = step.position
 
 -- name: write_run
@@ -55,19 +55,16 @@ SET status = :status, remaining = :remaining, unhandled_failures = :unhandled_fa
                        WHEN ended_by = :ended_by THEN finished_at ELSE statement_timestamp() END
 WHERE id = :run
 
--- name: park
--- Take steps out of the way of `find_unclaimed` that are ready in a run that does not go on.
-UPDATE workflow_tasks AS task SET dispatched_at = NULL
+-- name: unpark
+-- Let `find_unclaimed` see the ready steps of a run again that accepts work. The caller has locked them.
+UPDATE workflow_tasks AS task SET dispatched_at = statement_timestamp()
 FROM workflow_runs AS run
-WHERE run.id = :run AND task.run_id = run.id AND task.status = 'ready' AND task.phase IS DISTINCT FROM run.phase
+WHERE run.id = :run AND task.run_id = run.id AND task.status = 'ready' AND task.phase = run.phase
+  AND task.dispatched_at IS NULL
 
 -- name: first_failure
 -- The failed steps of a run, the earliest first.
 SELECT position FROM workflow_tasks WHERE run_id = :run AND status = 'failed' ORDER BY ended_by
-
--- name: has_running
--- Whether steps of a run are running.
-SELECT EXISTS (SELECT FROM workflow_tasks WHERE run_id = :run AND status = 'running') AS is_running
 
 -- name: final_data
 -- What the last event that made a saga be undone holds.

@@ -1,4 +1,4 @@
-"""Reconciling from the command line: ``python -m worker.reconcile``, which ``celeriac reconcile`` starts.
+"""Reconciling from the command line: ``python -m celeriac.worker.reconciler``, which ``celeriac reconcile`` starts.
 
 For a look, or for a fleet whose workers must not do it. Safe beside running workers.
 """
@@ -13,7 +13,8 @@ import time
 import click
 from celery import Celery
 
-from celeriac.worker.reconciler import WATERMARK_DELAY, Reconciled
+from celeriac.worker.reconciler.reconciler import Reconciled
+from celeriac.worker.reconciler.watermark import WATERMARK_DELAY
 from celeriac.worker.reconciler_thread import reconciler_of
 from celeriac.worker.runtime import Runtime
 from celeriac.workflows.authoring.catalog import Catalog
@@ -30,7 +31,7 @@ def main(*, once: bool, as_json: bool) -> None:
     try:
         settings = Settings.from_env()
         runtime = Runtime(_app(settings), settings, Catalog.of())
-        schema.check(runtime.process.database)
+        schema.check(runtime.process.stores.database)
         _reconcile(runtime, once=once, as_json=as_json)
     except CeleriacError as error:
         click.echo(f"celeriac: {error}", err=True)

@@ -1,0 +1,80 @@
+"""Clients whose starts belong to a transaction of the caller's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from celeriac.workflows.authoring.definitions import StartOptions, Workflow, WorkflowUse
+from celeriac.workflows.client.callers_transaction import SyncTransaction
+from celeriac.workflows.client.run import Run
+from celeriac.workflows.client.services import Services
+from celeriac.workflows.client.starting import Start, Starter
+
+if TYPE_CHECKING:  # it needs greenlet, which only the users of asyncio have
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TransactionClient:
+    """Starts runs in a transaction of the caller's; made by ``Client.within``.
+
+    The runs exist if the caller commits, and not if the caller rolls back. They are
+    dispatched within 100 ms of the commit.
+    """
+
+    def __init__(self, services: Services, transaction: SyncTransaction) -> None:
+        self._services = services
+        self._starter = Starter(services)
+        self._transaction = transaction
+
+    def start(self, workflow: Workflow[P, R] | WorkflowUse[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Start a run of a workflow; see ``Client.start``."""
+        return self._record(self._starter.with_values(workflow, args, kwargs))
+
+    def start_by_name(
+        self,
+        name: str,
+        value: Any = None,
+        *,
+        idempotency_key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[Any]:
+        """Start a run of the workflow of that name; see ``Client.start_by_name``."""
+        return self._record(self._starter.by_name(name, value, StartOptions.of(idempotency_key, tags)))
+
+    def _record(self, start: Start) -> Run[Any]:
+        return self._starter.record(start, self._services.transactions.of(self._transaction))
+
+
+class AsyncTransactionClient:
+    """Starts runs in a transaction of an ``AsyncSession`` or ``AsyncConnection``; made by ``Client.within``."""
+
+    def __init__(self, services: Services, transaction: AsyncSession | AsyncConnection) -> None:
+        self._services = services
+        self._starter = Starter(services)
+        self._transaction = transaction
+
+    async def start(self, workflow: Workflow[P, R] | WorkflowUse[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Start a run of a workflow; see ``Client.start``."""
+        return await self._record(self._starter.with_values(workflow, args, kwargs))
+
+    async def start_by_name(
+        self,
+        name: str,
+        value: Any = None,
+        *,
+        idempotency_key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Run[Any]:
+        """Start a run of the workflow of that name; see ``Client.start_by_name``."""
+        return await self._record(self._starter.by_name(name, value, StartOptions.of(idempotency_key, tags)))
+
+    async def _record(self, start: Start) -> Run[Any]:
+        await asyncio.to_thread(self._starter.prepare, start)
+        return await self._transaction.run_sync(
+            lambda given: self._starter.record(start, self._services.transactions.of(given))
+        )
