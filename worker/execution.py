@@ -187,7 +187,7 @@ class StepExecutor:
             graph=graph,
             run_input=claim.run_input,
             results=claim.results,
-            observed=self._attempts.recorded_steps(run_id, outcome_inputs) if outcome_inputs else {},
+            recorded=self._attempts.recorded_steps(run_id, outcome_inputs) if outcome_inputs else {},
             error=self._attempts.run_error(run_id) if asks_why else None,
         )
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from celeriac.workflows.dispatch.publisher import Publisher
 from celeriac.workflows.dispatch.wakeups import Wakeups
-from celeriac.workflows.engine.compiler import line
+from celeriac.workflows.engine.compiler import sequence
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.attempts import Failure
@@ -51,7 +51,7 @@ class FollowUp:
         if settled is None:
             return False
         if settled.status is RunStatus.COMPENSATING:
-            self._publisher.publish(graph, run_id, line(graph, settled.ready))
+            self._publisher.publish(graph, run_id, sequence(graph, settled.ready))
         else:
             self.of_end(run_id, graph, settled)
         return True

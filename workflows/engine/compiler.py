@@ -61,11 +61,11 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
         ready = (i for i in graph.forward if i not in completed and completed >= set(graph.parents[i]))
     heads = sorted(ready)
     budget = MESSAGE_BUDGET if len(heads) == 1 else MESSAGE_BUDGET // 2
-    segments = [_stretch(graph, head, completed, budget) for head in heads]
+    segments = [_segment(graph, head, completed, budget) for head in heads]
     canvases = []
     for join, members in _joins(graph, completed, segments):
         before = set(completed).union(*members)
-        canvases.append(Canvas(segments=tuple(members), body=_stretch(graph, join, before, MESSAGE_BUDGET // 2)))
+        canvases.append(Canvas(segments=tuple(members), body=_segment(graph, join, before, MESSAGE_BUDGET // 2)))
         taken = set(members)
         segments = [segment for segment in segments if segment not in taken]
     if segments:
@@ -73,7 +73,7 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
     return tuple(canvases)
 
 
-def line(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
+def sequence(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
     """Return the canvas of steps that run one after another although the graph does not say so, as compensations do.
 
     Of a long line, as much as fits into a message.
@@ -83,7 +83,7 @@ def line(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
     return (Canvas(segments=(tuple(positions[: max(1, fitting)]),)),)
 
 
-def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Segment:
+def _segment(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Segment:
     """Follow a line from ``head`` for as long as each step frees exactly the next one.
 
     A step may have other dependents too, if they come after the next one anyway.

@@ -68,12 +68,12 @@ class Node:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the nodes whose results this one is called with, each once, in order."""
-        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.sources(part)))
+        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.result_sources(part)))
 
     @property
-    def observed(self) -> tuple[str, ...]:
+    def outcome_sources(self) -> tuple[str, ...]:
         """Names of the nodes whose outcomes this one is called with, each once, in order."""
-        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.observed(part)))
+        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.outcome_sources(part)))
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class Node:
             return ()
         if self.handles is not None:
             return (self.handles,)
-        return tuple(dict.fromkeys((*self.inputs, *self.observed, *self.after)))
+        return tuple(dict.fromkeys((*self.inputs, *self.outcome_sources, *self.after)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the node as plain JSON data, without what is left at its default."""
@@ -179,7 +179,7 @@ class Graph:
         """Positions of the nodes of which each node has to see what became of them, before it is called; ascending."""
         found = []
         for node, inputs, certain in zip(self.nodes, self.inputs, self.guaranteed_inputs, strict=True):
-            seen = {*inputs, *(self.position[name] for name in node.observed)} - set(certain)
+            seen = {*inputs, *(self.position[name] for name in node.outcome_sources)} - set(certain)
             found.append(tuple(sorted(seen | {self.handlers[i] for i in seen if i in self.handlers})))
         return tuple(found)
 

@@ -28,14 +28,14 @@ class RunValues:
         graph: Of the run.
         run_input: A JSON object by parameter name.
         results: JSON texts of completed steps, by position.
-        observed: What became of steps of which more than the result counts, by position.
+        recorded: What became of steps of which more than the result counts, by position.
         error: Why the run failed, as JSON data of an ``ErrorInfo``.
     """
 
     graph: Graph
     run_input: str
     results: Mapping[int, str] = field(default_factory=dict)
-    observed: Mapping[int, RecordedStep] = field(default_factory=dict)
+    recorded: Mapping[int, RecordedStep] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
 
     def result(self, node: str) -> str:
@@ -48,7 +48,7 @@ class RunValues:
     def outcome(self, node: str) -> Any:
         """Return what became of a node as JSON data of an ``Outcome``."""
         position = self.graph.position[node]
-        own = self.observed[position]
+        own = self.recorded[position]
         value = self._value(position)
         failed = own.status is StepStatus.FAILED and own.data is not None
         return {
@@ -62,10 +62,10 @@ class RunValues:
         return self.error
 
     def _value(self, position: int) -> str | None:
-        own = self.observed.get(position)
+        own = self.recorded.get(position)
         if own is not None and own.status is StepStatus.COMPLETED:
             return own.data
-        handler = self.observed.get(self.graph.handlers.get(position, -1))
+        handler = self.recorded.get(self.graph.handlers.get(position, -1))
         if handler is not None and handler.status is StepStatus.COMPLETED:
             return handler.data
         return None

@@ -90,12 +90,12 @@ class Values(Protocol):
         """Return why the run failed, as JSON data."""
 
 
-def sources(template: Template) -> Iterator[str]:
+def result_sources(template: Template) -> Iterator[str]:
     """Yield the names of the nodes whose results ``template`` needs, with repetitions."""
     return (part.node for part in _leaves(template) if isinstance(part, ResultPart))
 
 
-def observed(template: Template) -> Iterator[str]:
+def outcome_sources(template: Template) -> Iterator[str]:
     """Yield the names of the nodes whose outcomes ``template`` needs, with repetitions."""
     return (part.node for part in _leaves(template) if isinstance(part, OutcomePart))
 
