@@ -93,11 +93,7 @@ def _segment(graph: Graph, head: int, completed: AbstractSet[int], budget: int) 
     spent = _size(graph, head)
     while True:
         children = graph.dependents[links[-1]]
-        freed = [
-            child
-            for child in children
-            if _needs_all(graph, child) and all(p in inside or p in completed for p in graph.parents[child])
-        ]
+        freed = [child for child in children if _is_freed(graph, child, completed, inside)]
         if len(freed) != 1:
             break
         child = freed[0]
@@ -109,6 +105,10 @@ def _segment(graph: Graph, head: int, completed: AbstractSet[int], budget: int) 
         links.append(child)
         inside.add(child)
     return tuple(links)
+
+
+def _is_freed(graph: Graph, position: int, completed: AbstractSet[int], inside: AbstractSet[int]) -> bool:
+    return _needs_all(graph, position) and all(p in inside or p in completed for p in graph.parents[position])
 
 
 def _needs_all(graph: Graph, position: int) -> bool:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from celeriac.workflows.engine import templates
 from celeriac.workflows.engine.states import Phase
 from celeriac.workflows.engine.templates import Template
 from celeriac.workflows.errors import DefinitionError
-
-_OPTIONS = (
-    *("queue", "priority", "max_attempts", "retry", "timeout", "total_timeout", "heartbeat_timeout"),
-    *("needs", "handles", "compensates", "hook"),
-)
 
 
 class Needs(StrEnum):
@@ -68,12 +64,16 @@ class Node:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the nodes whose results this one is called with, each once, in order."""
-        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.result_sources(part)))
+        return self._sources(templates.result_sources)
 
     @property
     def outcome_sources(self) -> tuple[str, ...]:
         """Names of the nodes whose outcomes this one is called with, each once, in order."""
-        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.outcome_sources(part)))
+        return self._sources(templates.outcome_sources)
+
+    def _sources(self, sources_of: Callable[[Template], Iterator[str]]) -> tuple[str, ...]:
+        names = chain.from_iterable(sources_of(template) for template in self.arguments.values())
+        return tuple(dict.fromkeys(names))
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -94,9 +94,10 @@ class Node:
             data["arguments"] = {key: templates.to_json(part) for key, part in self.arguments.items()}
         if self.after:
             data["after"] = list(self.after)
-        for option in _OPTIONS:
-            if (value := getattr(self, option)) is not None:
-                data[option] = value.value if isinstance(value, StrEnum) else value
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.default is None and value is not None:
+                data[option.name] = value.value if isinstance(value, StrEnum) else value
         return data
 
     @classmethod
@@ -159,28 +160,33 @@ class Graph:
     @cached_property
     def parents(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the parents of each node, ascending."""
-        return tuple(tuple(sorted(self.position[p] for p in node.parents)) for node in self.nodes)
+        return tuple(self._positions(node.parents) for node in self.nodes)
 
     @cached_property
     def inputs(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the nodes whose results each node is called with, ascending."""
-        return tuple(tuple(sorted(self.position[p] for p in node.inputs)) for node in self.nodes)
+        return tuple(self._positions(node.inputs) for node in self.nodes)
+
+    def _positions(self, names: Iterable[str]) -> tuple[int, ...]:
+        return tuple(sorted(self.position[name] for name in names))
 
     @cached_property
     def guaranteed_inputs(self) -> tuple[tuple[int, ...], ...]:
         """Of the inputs of each node those that are sure to have completed when it runs, ascending."""
-        return tuple(
-            tuple(i for i in inputs if i not in self.handlers) if node.phase is Phase.FORWARD else ()
-            for node, inputs in zip(self.nodes, self.inputs, strict=True)
-        )
+        found = []
+        for node, inputs in zip(self.nodes, self.inputs, strict=True):
+            unhandled = tuple(i for i in inputs if i not in self.handlers)
+            found.append(unhandled if node.phase is Phase.FORWARD else ())
+        return tuple(found)
 
     @cached_property
     def outcome_inputs(self) -> tuple[tuple[int, ...], ...]:
         """Positions of the nodes of which each node has to see what became of them, before it is called; ascending."""
         found = []
         for node, inputs, certain in zip(self.nodes, self.inputs, self.guaranteed_inputs, strict=True):
-            seen = {*inputs, *(self.position[name] for name in node.outcome_sources)} - set(certain)
-            found.append(tuple(sorted(seen | {self.handlers[i] for i in seen if i in self.handlers})))
+            seen = {*inputs, *self._positions(node.outcome_sources)} - set(certain)
+            handlers = {self.handlers[i] for i in seen if i in self.handlers}
+            found.append(tuple(sorted(seen | handlers)))
         return tuple(found)
 
     @cached_property

@@ -1,18 +1,15 @@
-"""How the end of one step decides about others: join rules, error handlers, and what a failure means for the run. Pure.
+"""How the end of one step decides about others: join rules, error handlers, and what a failure means for the run.
 
 The store and ``fold`` both go by what is written here, so that the tables and the events agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from celeriac.workflows.engine.graph import (
-    FailurePolicy,
-    Graph,
-    Needs,
-)
+from celeriac.workflows.engine.graph import FailurePolicy, Graph, Needs
 from celeriac.workflows.engine.states import Phase, StepStatus
 
 _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
@@ -26,6 +23,26 @@ class Progress:
     status: StepStatus = StepStatus.PENDING
     failed: int = 0  # parents that failed or were blocked
     skipped: int = 0  # parents that were skipped
+
+    def clear(self) -> None:
+        """Set the counts to 0, because the step is decided."""
+        self.remaining = 0
+        self.failed = 0
+        self.skipped = 0
+
+    def assign(self, other: Progress) -> None:
+        """Take over the status and the counts of ``other``."""
+        self.status = other.status
+        self.remaining = other.remaining
+        self.failed = other.failed
+        self.skipped = other.skipped
+
+    def bare(self) -> Progress:
+        """Return a copy of the status and the counts alone."""
+        return Progress(remaining=self.remaining, status=self.status, failed=self.failed, skipped=self.skipped)
+
+
+P = TypeVar("P", bound=Progress)
 
 
 def decide(needs: Needs, *, remaining: int, succeeded: int, failed: int, skipped: int) -> StepStatus:
@@ -72,8 +89,10 @@ def initial_steps(graph: Graph) -> list[Progress]:
     return steps
 
 
-def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
-    """Count a step that has ended at the steps that wait for it; return what this decides about which of them.
+def apply_end(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[int, StepStatus]]:
+    """Apply a step's end to its dependents; return each dependent that this decides, with the decision.
+
+    No I/O; changes ``steps``.
 
     Those that become ready are ready then. Those that are to be skipped or blocked are pending until somebody says so.
     A failure that ends the run is not counted: whatever waits then waits for the run to be retried.
@@ -98,28 +117,33 @@ def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> lis
         waiting.remaining -= 1
         waiting.failed += ended.is_failure
         waiting.skipped += ended is StepStatus.SKIPPED
-        verdict = _verdict(graph, child, waiting)
-        if verdict is not StepStatus.PENDING:
-            waiting.remaining = waiting.failed = waiting.skipped = 0
-            waiting.status = StepStatus.READY if verdict is StepStatus.READY else waiting.status
-            decided.append((child, verdict))
+        decision = _decision(graph, child, waiting)
+        if decision is StepStatus.PENDING:
+            continue
+        waiting.clear()
+        if decision is StepStatus.READY:
+            waiting.status = decision
+        decided.append((child, decision))
     return decided
 
 
-def propagate(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
-    """Count a step that has ended, and whatever is skipped or blocked by that in turn; return all that was decided."""
+def propagate(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[int, StepStatus]]:
+    """Apply a step's end, and each skip and upstream failure that this decides in turn; return all decisions.
+
+    No I/O; changes ``steps``.
+    """
     found: list[tuple[int, StepStatus]] = []
     todo = [position]
     for ended in todo:
-        for child, verdict in apply_end(graph, steps, ended):
-            found.append((child, verdict))
-            if verdict is not StepStatus.READY:
-                steps[child].status = verdict
+        for child, decision in apply_end(graph, steps, ended):
+            found.append((child, decision))
+            if decision is not StepStatus.READY:
+                steps[child].status = decision
                 todo.append(child)
     return found
 
 
-def _verdict(graph: Graph, position: int, step: Progress) -> StepStatus:
+def _decision(graph: Graph, position: int, step: Progress) -> StepStatus:
     ended = len(graph.parents[position]) - step.remaining
     return decide(
         graph.nodes[position].needs or Needs.ALL_SUCCEEDED,
@@ -147,8 +171,8 @@ def _is_failure(graph: Graph, position: int, status: StepStatus) -> bool:
     return status is StepStatus.UPSTREAM_FAILED or (status is StepStatus.FAILED and position not in graph.handlers)
 
 
-def reset_failed(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
-    """Take back what failed, to try it again, and change ``steps`` accordingly.
+def reset_failed(graph: Graph, steps: dict[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
+    """Take back what failed, to try it again. No I/O; changes ``steps``.
 
     A step that failed is tried again unless all that waited for it has completed all the same, or its error handler
     has. What was blocked or skipped on the way is decided anew.
@@ -201,8 +225,8 @@ def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Pr
         failed=sum(end is not None and end.is_failure for end in ends),
         skipped=sum(end is StepStatus.SKIPPED for end in ends),
     )
-    verdict = _verdict(graph, position, found) if ends else StepStatus.READY
-    return found if verdict is StepStatus.PENDING else Progress(remaining=0, status=verdict)
+    decision = _decision(graph, position, found) if ends else StepStatus.READY
+    return found if decision is StepStatus.PENDING else Progress(remaining=0, status=decision)
 
 
 def ended_as(graph: Graph, steps: Mapping[int, Progress], position: int) -> StepStatus | None:
