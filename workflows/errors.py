@@ -31,9 +31,9 @@ class CeleriacError(Exception):
     """Celeriac cannot do its work, for a reason that the message gives.
 
     The data of an error are keyword arguments and become attributes, so that a program
-    need not parse the message. A subclass states its message as a format string over its
-    data, and declares each of them in its body; a class without a message of its own
-    takes ``detail``. Errors survive pickling and copying.
+    need not parse the message. A subclass states its message as a format string over
+    its data, and declares each of them in its body; a class without a message of its
+    own takes ``detail``. Errors survive pickling and copying.
 
     Raises:
         TypeError: data are missing, or are not declared.

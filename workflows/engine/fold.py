@@ -1,4 +1,4 @@
-"""What a history amounts to: the projections, computed from the events alone. Pure."""
+"""Fold the events of a history into the states of a run and its steps. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celeriac.workflows.engine.states import RUN_STATUS_AFTER, STEP_STATUS_AFTER
 
 @dataclass(kw_only=True, slots=True)
 class StepState(Progress):
-    """A step as the events tell it."""
+    """A step according to its events."""
 
     attempt: int = 0
     lost: int = 0
@@ -29,25 +29,25 @@ class StepState(Progress):
 
 @dataclass(kw_only=True, slots=True)
 class RunState:
-    """A run as the events tell it."""
+    """A run according to its events."""
 
-    remaining: int  # steps that the run's end still waits for
+    remaining: int  # steps that the end of the run waits for
     status: RunStatus = RunStatus.PENDING
     ended_by: int | None = None
-    unhandled_failures: int = 0  # steps that ended so that the run fails
+    unhandled_failures: int = 0  # steps whose end fails the run
     compensations: int = 0  # planned and not completed
     steps: list[StepState] = field(default_factory=list)
-    plan: list[int] = field(default_factory=list)  # compensations in the order in which they run
-    decided: dict[int, StepStatus] = field(default_factory=dict)  # what an event has yet to say of pending steps
+    plan: list[int] = field(default_factory=list)  # compensations in order of execution
+    decided: dict[int, StepStatus] = field(default_factory=dict)  # of pending steps; events follow
 
     @property
     def by_position(self) -> dict[int, Progress]:
-        """The steps as ``progress`` takes them."""
+        """The steps by position, as ``progress`` takes them."""
         return dict(enumerate(self.steps))
 
 
 class IllegalEvent(ValueError):
-    """An event that cannot follow on the ones before it."""
+    """An event cannot follow the events before it."""
 
 
 def fold(events: Iterable[Event], graph: Graph) -> RunState:
@@ -56,7 +56,7 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
     Events of steps that do not depend on each other may stand in either order.
 
     Raises:
-        IllegalEvent: an event cannot happen in the state that those before it lead to.
+        IllegalEvent: an event cannot follow the events before it.
     """
     run = RunState(
         remaining=len(graph.ends),
@@ -70,7 +70,7 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
 
 
 def apply(run: RunState, event: Event, graph: Graph) -> None:
-    """Change the state of a run as an event of it says.
+    """Apply an event to the state of its run. No I/O; changes ``run``.
 
     Raises:
         IllegalEvent: the event cannot happen in this state.
@@ -110,7 +110,7 @@ def _end_run(run: RunState, event: Event, graph: Graph) -> None:
     elif status is RunStatus.COMPENSATION_FAILED:
         legal = run.status is RunStatus.COMPENSATING
     elif status is not RunStatus.TERMINATED:
-        # A saga has done with its compensations before it ends.
+        # A saga ends after its last compensation.
         legal = legal and (run.status is RunStatus.COMPENSATING) == graph.saga and not run.compensations
     _expect(legal, event, run)
     run.status = status
@@ -160,7 +160,7 @@ def _reset_failed(run: RunState, event: Event, again: list[int], graph: Graph) -
     reset, decided = progress.reset_failed(graph, steps)
     if reset != again:
         raise IllegalEvent(f"{event.type} (sequence {event.sequence}) of steps {again}; it would be of {reset}")
-    for position, decision in decided:  # which events of their own will say
+    for position, decision in decided:  # the events of these decisions follow
         run.decided[position] = decision
         steps[position] = Progress(remaining=0)
     for position, after in steps.items():
@@ -210,7 +210,7 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
             f"superseded by {step.attempt}"
         )
     if event.type is EventType.STEP_FAILED and step.status is StepStatus.READY and step.lost:
-        # Too many attempts were lost: the loss comes first, the failure in the same instant.
+        # Too many attempts were lost: StepLost came first, at the same instant.
         _end_step(run, event, position, StepStatus.FAILED, graph)
     elif event.type is EventType.STEP_REUSED:
         _expect_step(step.status is StepStatus.READY, event, position, run, graph)
@@ -256,7 +256,7 @@ def _end_step(run: RunState, event: Event, position: int, status: StepStatus, gr
 
 
 def next_planned(plan: Sequence[int], position: int) -> int | None:
-    """Return the compensation after ``position`` in the plan; None if it is the last one."""
+    """Return the compensation after ``position`` in the plan; None after the last."""
     following = plan[plan.index(position) + 1 :]
     return following[0] if following else None
 

@@ -1,6 +1,6 @@
-"""How the end of one step decides about others: join rules, error handlers, and what a failure means for the run.
+"""How the end of a step decides about others: join rules, error handlers, failed runs.
 
-The store and ``fold`` both go by what is written here, so that the tables and the events agree.
+The store and ``fold`` both apply these rules, so that the tables and the events agree.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
-    """A step as far as other steps decide about it. The counts stand still, at 0, once it is no longer pending."""
+    """The part of a step's state that other steps decide.
+
+    The counts stay at 0 once the step is no longer pending.
+    """
 
     remaining: int  # parents that have not ended
     status: StepStatus = StepStatus.PENDING
-    failed: int = 0  # parents that failed or were blocked
+    failed: int = 0  # parents that failed or are upstream_failed
     skipped: int = 0  # parents that were skipped
 
     def clear(self) -> None:
@@ -46,11 +49,11 @@ P = TypeVar("P", bound=Progress)
 
 
 def decide(needs: Needs, *, remaining: int, succeeded: int, failed: int, skipped: int) -> StepStatus:
-    """Return what a join rule makes of a step, by how many of its parents ended how.
+    """Return the status that a join rule gives a step, from counts of its parents.
 
     Returns:
-        ``pending`` (too early to tell), ``ready``, ``upstream_failed`` (it needs a step that failed) or
-        ``skipped`` (not needed).
+        ``pending`` (too early to tell), ``ready``, ``upstream_failed`` (it needs a step
+        that failed) or ``skipped`` (not needed).
     """
     done = remaining == 0
     match needs:
@@ -90,12 +93,15 @@ def initial_steps(graph: Graph) -> list[Progress]:
 
 
 def apply_end(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[int, StepStatus]]:
-    """Apply a step's end to its dependents; return each dependent that this decides, with the decision.
+    """Apply a step's end to its dependents.
 
-    No I/O; changes ``steps``.
+    No I/O; changes ``steps``. A failure that ends the run is not counted: the
+    dependents then wait for a retry of the run.
 
-    Those that become ready are ready then. Those that are to be skipped or blocked are pending until somebody says so.
-    A failure that ends the run is not counted: whatever waits then waits for the run to be retried.
+    Returns:
+        Each dependent that this decides, with the decision. A dependent that becomes
+        ready has that status already. A dependent that becomes skipped or
+        upstream_failed stays pending until the caller ends it.
     """
     decided: list[tuple[int, StepStatus]] = []
     ended = steps[position].status
@@ -109,7 +115,7 @@ def apply_end(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[in
             return [(handler, StepStatus.READY)]
         decided.append((handler, StepStatus.SKIPPED))
     if position in graph.handled and ended is StepStatus.SKIPPED:
-        return decided  # the step that it was there for counts itself
+        return decided  # the step whose error it would have handled counts itself
     for child in graph.dependents[position]:
         waiting = steps[child]
         if waiting.status is not StepStatus.PENDING or not waiting.remaining:
@@ -128,9 +134,12 @@ def apply_end(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[in
 
 
 def propagate(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[int, StepStatus]]:
-    """Apply a step's end, and each skip and upstream failure that this decides in turn; return all decisions.
+    """Apply a step's end, and each skip and upstream failure that follows in turn.
 
     No I/O; changes ``steps``.
+
+    Returns:
+        Each step that this decides, with the decision.
     """
     found: list[tuple[int, StepStatus]] = []
     todo = [position]
@@ -155,7 +164,7 @@ def _decision(graph: Graph, position: int, step: Progress) -> StepStatus:
 
 
 def fails_run(graph: Graph, position: int, status: StepStatus) -> bool:
-    """Return whether a step that ended so fails its run at once."""
+    """Return whether a step that ended with ``status`` fails its run at once."""
     if graph.failure_policy is FailurePolicy.CONTINUE or not _is_failure(graph, position, status):
         return False
     dependents = graph.dependents[position]
@@ -163,7 +172,10 @@ def fails_run(graph: Graph, position: int, status: StepStatus) -> bool:
 
 
 def is_unhandled_failure(graph: Graph, position: int, status: StepStatus) -> bool:
-    """Return whether a step that ended so leaves its run failed, whatever the other steps do."""
+    """Return whether a step that ended with ``status`` fails its run in the end.
+
+    No other step can prevent that.
+    """
     return _is_failure(graph, position, status) and not graph.dependents[position]
 
 
@@ -172,13 +184,15 @@ def _is_failure(graph: Graph, position: int, status: StepStatus) -> bool:
 
 
 def reset_failed(graph: Graph, steps: dict[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
-    """Take back what failed, to try it again. No I/O; changes ``steps``.
+    """Reset the failed steps of a run that is retried. No I/O; changes ``steps``.
 
-    A step that failed is tried again unless all that waited for it has completed all the same, or its error handler
-    has. What was blocked or skipped on the way is decided anew.
+    A failed step becomes ready, unless its error handler did not fail, or all its
+    dependents completed in spite of it. Steps that were pending, upstream_failed or
+    skipped are decided anew.
 
     Returns:
-        The steps that are ready again, ascending; and those that are blocked or skipped now but were not so before.
+        The steps that are ready again, ascending; and the steps that are newly
+        upstream_failed or skipped, each with its status.
     """
     reset = [
         position
@@ -187,8 +201,8 @@ def reset_failed(graph: Graph, steps: dict[int, Progress]) -> tuple[list[int], l
         and position not in graph.handled
         and not _was_tolerated(graph, steps, position)
     ]
-    undone = (StepStatus.PENDING, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED)
-    undecided = [i for i in graph.in_order() if steps[i].status in undone and graph.nodes[i].phase is Phase.FORWARD]
+    not_run = (StepStatus.PENDING, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED)
+    undecided = [i for i in graph.in_order() if steps[i].status in not_run and graph.nodes[i].phase is Phase.FORWARD]
     undecided += [handler for handler, handled in graph.handled.items() if handled in reset]
     for position in reset:
         steps[position] = Progress(remaining=0, status=StepStatus.READY)
@@ -211,7 +225,7 @@ def _was_tolerated(graph: Graph, steps: Mapping[int, Progress], position: int) -
 
 
 def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Progress:
-    """Return a step that has not run, as its parents have it now."""
+    """Return the progress of a step that has not run, by the status of its parents."""
     if position in graph.handled:
         handled = steps[graph.handled[position]].status
         if handled is StepStatus.FAILED:
@@ -230,7 +244,10 @@ def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Pr
 
 
 def ended_as(graph: Graph, steps: Mapping[int, Progress], position: int) -> StepStatus | None:
-    """Return how a step counts at those that wait for it, its error handler included; None if it has not ended."""
+    """Return the status that counts at a step's dependents; None before its end.
+
+    If the step failed, the status of its error handler counts.
+    """
     status = steps[position].status
     if status is StepStatus.FAILED and position in graph.handlers:
         status = steps[graph.handlers[position]].status
@@ -238,10 +255,10 @@ def ended_as(graph: Graph, steps: Mapping[int, Progress], position: int) -> Step
 
 
 def remaining(graph: Graph, steps: Mapping[int, Progress]) -> int:
-    """Return how many steps the run's end still waits for."""
+    """Return the number of steps that the end of the run waits for."""
     return sum(not steps[position].status.is_terminal for position in graph.ends)
 
 
 def unhandled_failures(graph: Graph, steps: Mapping[int, Progress], positions: Collection[int]) -> int:
-    """Return how many of some steps ended so that the run fails."""
+    """Return the number of steps, among ``positions``, whose end fails the run."""
     return sum(is_unhandled_failure(graph, position, steps[position].status) for position in positions)
