@@ -196,7 +196,7 @@ def test_the_diagram_begins_and_ends_where_runs_and_steps_do(title: str, states:
 
 
 def test_the_requests_change_the_runs_that_the_page_says():
-    said = {row: quoted(cells[0]) for row, cells in table("What asks for a change").items()}
+    said = {row: quoted(cells[0]) for row, cells in table("Requests").items()}
     names = {"pause": Action.PAUSE, "resume": Action.RESUME, "cancel": Action.CANCEL, "terminate": Action.TERMINATE}
     for name, action in names.items():
         assert said[f"celeriac {name}"] == {status for status in RunStatus if action.applies_to(status)}
