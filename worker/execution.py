@@ -305,7 +305,7 @@ class StepExecutor:
             graph=graph,
             run_input=claim.run_input,
             results=claim.results,
-            observed=self._stores.attempts.recorded_steps(run_id, observed) if observed else {},
+            recorded=self._stores.attempts.recorded_steps(run_id, observed) if observed else {},
             error=self._stores.attempts.run_error(run_id) if asks_why else None,
         )
 

@@ -1,10 +1,10 @@
 """Every error that Celeriac raises on purpose.
 
 CeleriacError
-├── DefinitionError           a @step or @workflow that cannot work, found when its module is imported
-├── ConfigurationError        settings that cannot work
+├── DefinitionError           a @step or @workflow cannot work, found at its import
+├── ConfigurationError        the settings cannot work
 │   ├── ImportFailed          a module of CELERIAC_IMPORTS cannot be imported
-│   └── SchemaMismatch        the database is not migrated, or migrated by another version
+│   └── SchemaMismatch        the schema is missing, or of another version
 ├── InputInvalid              the input of a run does not fit the workflow's parameters
 ├── UnknownWorkflow           no workflow of that name in the imported modules
 ├── UnknownRun                no run of that id in this database
@@ -15,36 +15,50 @@ CeleriacError
 ├── IdempotencyKeyReused      an idempotency key started a run with other input before
 ├── InvalidRunState           the status of a run does not allow the request
 ├── ResultTimeout             the run did not end within the time given
-└── StepError                 an attempt of a step failed for a reason of the engine's
+└── StepError                 an attempt failed, but the step's code did not raise
     ├── ArgumentInvalid       a parent's result does not fit the step's parameter
-    ├── ResultInvalid         the step returned what its annotation or JSON cannot hold
+    ├── ResultInvalid         the step's result does not fit its annotation, or JSON
     ├── StepTimedOut          the attempt, or all of them together, took too long
-    └── WorkerLost            the process that ran the attempt died or stopped answering
+    └── WorkerLost            the attempt's process died or stopped answering
 """
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
+from uuid import UUID
 
 
 class CeleriacError(Exception):
-    """Something went wrong in Celeriac.
+    """Celeriac cannot do its work, for a reason that the message gives.
 
-    A subclass states its message as a format string over its data; the data are keyword arguments
-    and become attributes, so that a program need not parse the message. Errors survive pickling.
+    The data of an error are keyword arguments and become attributes, so that a program
+    need not parse the message. A subclass states its message as a format string over
+    its data, and declares each of them in its body; a class without a message of its
+    own takes ``detail``. Errors survive pickling and copying.
+
+    Raises:
+        TypeError: data are missing, or are not declared.
     """
 
     message: ClassVar[str] = "{detail}"
+    _declared: ClassVar[frozenset[str]] = frozenset({"detail"})
+
+    data: dict[str, Any]  # as passed to the constructor
+    detail: str  # the message, with the data in it
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "message" in vars(cls):
+            cls._declared = frozenset(inspect.get_annotations(cls))
 
     def __init__(self, **data: Any) -> None:
-        self.data = data
+        if data.keys() != self._declared:
+            raise TypeError(f"{type(self).__name__} takes {sorted(self._declared)}, not {sorted(data)}.")
         super().__init__(self.message.format(**data))
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["data"][name]
-        except KeyError:
-            raise AttributeError(name) from None
+        self.data = data
+        self.detail = str(self)
+        vars(self).update(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.data)
@@ -71,11 +85,17 @@ class ImportFailed(ConfigurationError):
 
     message = "Cannot import {module!r}: {reason}. Check CELERIAC_IMPORTS and the folder you start in."
 
+    module: str
+    reason: str
+
 
 class SchemaMismatch(ConfigurationError):
-    """The database's schema is not the one that this version needs."""
+    """The database's schema is not that which this version needs."""
 
     message = "The database is at schema {found}, this version needs {needed}. Run `celeriac migrate`."
+
+    found: str
+    needed: str
 
 
 class InputInvalid(CeleriacError):
@@ -83,17 +103,25 @@ class InputInvalid(CeleriacError):
 
     message = "Input of workflow {workflow!r} is not valid: {reason}"
 
+    workflow: str
+    reason: str
+
 
 class UnknownWorkflow(CeleriacError):
     """No workflow of that name is known."""
 
     message = "Unknown workflow {workflow!r}{hint}"
 
+    workflow: str
+    hint: str  # the end of the sentence
+
 
 class UnknownRun(CeleriacError):
     """No run has that id."""
 
     message = "No run '{run_id}' in this database. `celeriac list` shows the runs there are."
+
+    run_id: UUID | str
 
 
 class UnknownStatus(CeleriacError):
@@ -107,23 +135,41 @@ class DatabaseUnavailable(CeleriacError):
 
     message = "Cannot reach the database at {address}: {reason}. Check CELERIAC_DATABASE_URL and that Postgres is up."
 
+    address: str  # without the password
+    reason: str
+
 
 class BrokerUnavailable(CeleriacError):
     """The broker does not answer."""
 
     message = "Cannot reach the broker at {address}: {reason}. Check CELERIAC_BROKER_URL and that Redis is up."
 
+    address: str  # without the password
+    reason: str
+
 
 class RunFailed(CeleriacError):
-    """The result was asked of a run that ended without one."""
+    """The result was asked of a run that ended without a result."""
 
     message = "Run {run_id} of {workflow!r} {status}: {reason}"
 
+    run_id: UUID | str
+    workflow: str
+    status: str
+    step: str | None  # the step that failed; None if the run failed without one
+    type: str | None  # name of the exception's class
+    reason: str
+    public_message: str  # fit to be shown to anybody
+
 
 class InvalidRunState(CeleriacError):
-    """What was asked of a run makes no sense in the state that it is in."""
+    """The status of a run does not allow the request."""
 
     message = "Run {run_id} is {status}; it cannot be {action}."
+
+    run_id: UUID | str
+    status: str
+    action: str  # as a participle: 'paused'
 
 
 class IdempotencyKeyReused(CeleriacError):
@@ -140,21 +186,32 @@ class ResultTimeout(CeleriacError, TimeoutError):
 
     message = "Run {run_id} is still {status} after {seconds:g} s. It goes on; ask again later."
 
+    run_id: UUID | str
+    status: str
+    seconds: float
+
 
 class StepError(CeleriacError):
     """An attempt failed for a reason of the engine's, not of the step's own code."""
 
 
 class ArgumentInvalid(StepError):
-    """What a step was to be called with does not fit its parameters."""
+    """An argument of a step does not fit its parameter."""
 
     message = "Argument {parameter!r} of step {step!r} is not valid: {reason}"
 
+    step: str
+    parameter: str
+    reason: str
+
 
 class ResultInvalid(StepError):
-    """What a step returned does not fit its return annotation, or JSON."""
+    """The result of a step does not fit its return annotation, or JSON."""
 
     message = "The result of step {step!r} is not valid: {reason}"
+
+    step: str
+    reason: str
 
 
 class StepTimedOut(StepError):
@@ -162,8 +219,16 @@ class StepTimedOut(StepError):
 
     message = "Attempt {attempt} of step {step!r} did not end within its time."
 
+    step: str
+    attempt: int
+
 
 class WorkerLost(StepError):
     """The process that ran the attempt died or stopped answering."""
 
     message = "The worker that ran attempt {attempt} of step {step!r} was lost ({lost} of {limit} allowed)."
+
+    step: str
+    attempt: int
+    lost: int  # attempts of the step that were lost
+    limit: int

@@ -1,4 +1,4 @@
-"""Settings, read from the environment as ``CELERIAC_…`` when they are asked for, never at import."""
+"""Settings, read from the environment as ``CELERIAC_…`` on request, never at import."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from celeriac.workflows.errors import ConfigurationError
 
 
 class Settings(BaseSettings):
-    """What Celeriac needs to know. Every field is an environment variable with the prefix ``CELERIAC_``.
+    """Settings of a process; each field is an environment variable ``CELERIAC_…``.
 
-    Addresses carry passwords, so they are secrets: they show as ``**********`` in a repr or a log.
+    Addresses carry passwords, so they are secrets: they show as ``**********`` in a
+    repr or a log.
     """
 
     model_config = SettingsConfigDict(env_prefix="CELERIAC_", frozen=True, extra="forbid")
 
-    database_url: SecretStr | None = None  # postgresql://…; None: `celeriac dev` and `run` start their own
+    # postgresql://…; without this, `celeriac dev` and `run` start servers of their own
+    database_url: SecretStr | None = None
     broker_url: SecretStr | None = None  # redis://… or another broker that Celery knows
     imports: Annotated[tuple[str, ...], NoDecode] = ()  # modules with workflows, comma-separated
-    queue: str = "celery"  # where steps without a queue of their own go, as in a Celery app
+    queue: str = "celery"  # of steps without a queue of their own, as in a Celery app
     data_dir: Path = Path(".celeriac")  # of the embedded servers
 
-    lease_seconds: float = Field(default=6.0, ge=1)  # a process silent for so long has lost its steps
-    reconcile_seconds: float = Field(default=0.5, gt=0)  # pause between two passes of the reconciler
-    max_lost_attempts: int = Field(default=3, ge=1)  # attempts of a step that may be lost with their worker
-    retry_max_attempts: int = Field(
-        default=3, ge=1
-    )  # of steps without a policy of their own; lost ones are not counted
-    retry_delay_seconds: float = Field(default=1.0, ge=0)  # before the second attempt; doubles with each further one
+    lease_seconds: float = Field(default=6.0, ge=1)  # a process silent for so long loses its steps
+    reconcile_seconds: float = Field(default=0.5, gt=0)  # pause between passes of the reconciler
+    max_lost_attempts: int = Field(default=3, ge=1)  # lost attempts after which a step fails
+
+    # For steps and workflows without a retry policy or a timeout of their own:
+    retry_max_attempts: int = Field(default=3, ge=1)  # lost attempts do not count
+    retry_delay_seconds: float = Field(default=1.0, ge=0)  # before the second attempt; then doubled
     retry_max_delay_seconds: float = Field(default=300.0, ge=0)
-    step_timeout_seconds: float = Field(default=300.0, gt=0)  # of an attempt whose step has no timeout of its own
-    run_timeout_seconds: float = Field(default=86_400.0, gt=0)  # of a run whose workflow has no timeout of its own
-    carry_on_seconds: float = Field(default=1.0, ge=0)  # how long a worker goes on in one process; 0: never
+    step_timeout_seconds: float = Field(default=300.0, gt=0)  # of an attempt
+    run_timeout_seconds: float = Field(default=86_400.0, gt=0)
+
+    carry_on_seconds: float = Field(default=1.0, ge=0)  # limit of inline continuation, per message; 0: never
     prepare_statements: bool = True  # turn off behind a PgBouncer older than 1.21
 
     @field_validator("imports", mode="before")
@@ -52,7 +55,7 @@ class Settings(BaseSettings):
         """Read the environment; ``overrides`` win.
 
         Raises:
-            ConfigurationError: a variable does not hold what it should; the message names it.
+            ConfigurationError: a variable has an invalid value; the message names it.
         """
         try:
             return cls(**overrides)
@@ -64,7 +67,7 @@ class Settings(BaseSettings):
 
     @property
     def retry(self) -> Retry:
-        """The policy of steps that have none of their own."""
+        """The policy of steps without a policy of their own."""
         return Retry(
             max_attempts=self.retry_max_attempts,
             delay=self.retry_delay_seconds,
@@ -73,7 +76,7 @@ class Settings(BaseSettings):
 
     @property
     def lease(self) -> timedelta:
-        """How long a lease lasts after its last renewal."""
+        """The time for which a lease lasts after its last renewal."""
         return timedelta(seconds=self.lease_seconds)
 
     def require_database_url(self) -> str:

@@ -85,7 +85,7 @@ def test_only_the_steps_that_are_asked_for_are_published():
     assert [canvas.describe(graph) for canvas in compile(graph, NOTHING, [1])] == ["b"]
 
 
-def test_a_line_of_1000_is_cut_and_each_piece_goes_on_where_the_last_one_ended():
+def test_a_chain_of_1000_is_cut_and_each_piece_goes_on_where_the_last_one_ended():
     graph = chain_of(1_000)
     done: set[int] = set()
     pieces = 0
@@ -98,7 +98,7 @@ def test_a_line_of_1000_is_cut_and_each_piece_goes_on_where_the_last_one_ended()
     assert pieces == pytest.approx(1_000 / 20, rel=0.5)
 
 
-def test_a_fan_out_of_2000_is_one_chord_of_short_stretches():
+def test_a_fan_out_of_2000_is_one_chord_of_short_segments():
     graph = fan_of(2_000, join=True)
     [canvas] = compile(graph, frozenset({0}))
     assert [len(segment) for segment in canvas.segments] == [1] * 2_000
@@ -120,7 +120,7 @@ def test_a_step_whose_name_takes_the_whole_budget_is_published_alone():
 
 
 @given(graphs_under_way())
-def test_every_ready_step_heads_exactly_one_stretch_and_no_step_is_in_two_places(under_way):
+def test_every_ready_step_heads_exactly_one_segment_and_no_step_is_in_two_places(under_way):
     graph, completed = under_way
     ready = [i for i, parents in enumerate(graph.parents) if i not in completed and completed >= set(parents)]
     canvases = compile(graph, completed)

@@ -22,7 +22,13 @@ EXAMPLES = [
     errors.DatabaseUnavailable(address="postgresql://shop:***@db/shop", reason="connection refused"),
     errors.BrokerUnavailable(address="redis://cache:6379/0", reason="connection refused"),
     errors.RunFailed(
-        run_id="4711", workflow="invoice", status=RunStatus.FAILED, step="sign", type="ValueError", reason="no {key}"
+        run_id="4711",
+        workflow="invoice",
+        status=RunStatus.FAILED,
+        step="sign",
+        type="ValueError",
+        reason="no {key}",
+        public_message="Step 'sign' failed.",
     ),
     errors.InvalidRunState(run_id="4711", status=RunStatus.COMPLETED, action="paused"),
     errors.ResultTimeout(run_id="4711", status=RunStatus.RUNNING, seconds=1.5),
@@ -81,6 +87,26 @@ def test_data_are_attributes_and_what_is_not_there_is_an_attribute_error():
     assert (error.found, error.needed) == ("none", "0001")
     with pytest.raises(AttributeError, match="missing"):
         error.missing  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=ids)
+def test_every_error_has_its_message_as_detail(error):
+    assert error.detail == str(error)
+
+
+@pytest.mark.parametrize("data", [{}, {"found": "none"}, {"found": "none", "needed": "0001", "neded": "0001"}])
+def test_missing_and_undeclared_data_are_refused_at_construction(data):
+    with pytest.raises(TypeError, match=r"SchemaMismatch takes \['found', 'needed'\], not"):
+        errors.SchemaMismatch(**data)
+
+
+def test_an_error_without_a_message_of_its_own_takes_the_data_of_its_parent():
+    class Unmigrated(errors.SchemaMismatch):
+        pass
+
+    assert Unmigrated(found="none", needed="0001").found == "none"
+    with pytest.raises(TypeError):
+        Unmigrated(detail="not migrated")
 
 
 def test_braces_in_the_data_are_not_taken_for_placeholders():

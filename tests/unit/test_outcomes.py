@@ -57,7 +57,8 @@ def test_an_outcome_is_an_edge_that_passes_on_what_became_of_a_step():
 
     node = tested.graph.nodes[1]
     assert node.arguments == {"paid": OutcomePart(node="charge")}
-    assert (node.parents, node.inputs, node.observed, node.needs) == (("charge",), (), ("charge",), Needs.ALL_DONE)
+    assert (node.parents, node.inputs, node.outcome_sources) == (("charge",), (), ("charge",))
+    assert node.needs is Needs.ALL_DONE
     assert Graph.from_json(tested.graph.to_json()) == tested.graph
 
 
@@ -175,7 +176,7 @@ FAILED = RecordedStep(status=StepStatus.FAILED, data='{"type": "ValueError", "me
     ],
 )
 def test_what_an_error_handler_returned_stands_for_the_result(handler, result, status):
-    values = RunValues(graph=HANDLED, run_input="{}", observed={0: FAILED, 1: handler})
+    values = RunValues(graph=HANDLED, run_input="{}", recorded={0: FAILED, 1: handler})
     assert values.result("a") == result
     found = values.outcome("a")
     assert (found["status"], found["error"]["type"]) == (status, "ValueError")
@@ -183,6 +184,6 @@ def test_what_an_error_handler_returned_stands_for_the_result(handler, result, s
 
 def test_what_was_skipped_has_neither_a_value_nor_an_error():
     skipped = RecordedStep(status=StepStatus.SKIPPED, data=None)
-    values = RunValues(graph=HANDLED, run_input="{}", observed={0: skipped})
+    values = RunValues(graph=HANDLED, run_input="{}", recorded={0: skipped})
     assert values.outcome("a") == {"status": "skipped", "value": None, "error": None}
     assert values.result("a") == "null"

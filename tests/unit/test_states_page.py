@@ -100,7 +100,7 @@ def run_of(graph: Graph, position: int, status: RunStatus, step: StepState, **fi
     """A run in which one step is in some state, and the others are in one that goes with it."""
     steps = [StepState(remaining=other.remaining, status=other.status) for other in initial_steps(graph)]
     steps[position] = step
-    pending, done = step.status is StepStatus.PENDING, StepStatus.COMPLETED
+    done = StepStatus.COMPLETED
     if graph is CHAIN or (graph is SAGA and position == 0):
         steps[1].status = StepStatus.READY if step.status is done else StepStatus.PENDING
     elif graph is SAGA:
@@ -114,9 +114,8 @@ def run_of(graph: Graph, position: int, status: RunStatus, step: StepState, **fi
         steps[2].status = StepStatus.READY if step.status.is_terminal else StepStatus.PENDING
     elif position == 2:  # the error handler
         steps[0].status = StepStatus.FAILED if step.status is SKIPPED else done
-        steps[1].status = (
-            StepStatus.RUNNING if pending else UPSTREAM_FAILED if step.status is SKIPPED else StepStatus.FAILED
-        )
+        handled = {StepStatus.PENDING: StepStatus.RUNNING, SKIPPED: UPSTREAM_FAILED}
+        steps[1].status = handled.get(step.status, StepStatus.FAILED)
     else:
         steps[0].status, steps[1].status, steps[2].status = done, StepStatus.FAILED, StepStatus.FAILED
     return RunState(status=status, steps=steps, **{"remaining": 0, **fields})
@@ -197,7 +196,7 @@ def test_the_diagram_begins_and_ends_where_runs_and_steps_do(title: str, states:
 
 
 def test_the_requests_change_the_runs_that_the_page_says():
-    said = {row: quoted(cells[0]) for row, cells in table("What asks for a change").items()}
+    said = {row: quoted(cells[0]) for row, cells in table("Requests").items()}
     names = {"pause": Action.PAUSE, "resume": Action.RESUME, "cancel": Action.CANCEL, "terminate": Action.TERMINATE}
     for name, action in names.items():
         assert said[f"celeriac {name}"] == {status for status in RunStatus if action.applies_to(status)}

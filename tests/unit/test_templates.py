@@ -19,8 +19,8 @@ from celeriac.workflows.engine.templates import (
     evaluate,
     from_json,
     needs_run_error,
-    observed,
-    sources,
+    outcome_sources,
+    result_sources,
     to_json,
 )
 
@@ -110,9 +110,10 @@ class Asked(Known):
 
 
 @given(templates)
-def test_sources_and_observed_are_what_evaluation_asks_for(template):
+def test_result_and_outcome_sources_are_what_evaluation_asks_for(template):
     asked = Asked()
-    told = {("result", node) for node in sources(template)} | {("outcome", node) for node in observed(template)}
+    results = {("result", node) for node in result_sources(template)}
+    told = results | {("outcome", node) for node in outcome_sources(template)}
     try:
         evaluate(template, asked)
     except MissingPart:

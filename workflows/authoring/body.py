@@ -28,8 +28,8 @@ from celeriac.workflows.engine.templates import (
     ResultPart,
     RunError,
     Template,
-    observed,
-    sources,
+    outcome_sources,
+    result_sources,
 )
 from celeriac.workflows.errors import DefinitionError
 from celeriac.workflows.text import sentence
@@ -89,7 +89,9 @@ class GraphBuilder:
             name: self.template_of(value, step.signature.parameters[name].codec, f"argument {name!r} of {step.name!r}")
             for name, value in bound.items()
         }
-        inputs = {name for template in arguments.values() for name in (*sources(template), *observed(template))}
+        inputs: set[str] = set()
+        for template in arguments.values():
+            inputs.update(result_sources(template), outcome_sources(template))
         after = tuple(name for name in self._nodes_of(options.after, step.name) if name not in inputs)
         name = self._name(step.name, options.name)
         node = self._node(name, step, options, arguments, after=after, needs=_rule(options))

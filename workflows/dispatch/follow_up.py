@@ -10,7 +10,7 @@ from uuid import UUID
 
 from celeriac.workflows.dispatch.publisher import Publisher
 from celeriac.workflows.dispatch.wakeups import Wakeups
-from celeriac.workflows.engine.compiler import line
+from celeriac.workflows.engine.compiler import sequence
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.records import Transition
@@ -42,7 +42,7 @@ class FollowUp:
         if transition is None:
             return False
         if transition.run_status is RunStatus.COMPENSATING:
-            self._publisher.publish(graph, run_id, line(graph, transition.ready))
+            self._publisher.publish(graph, run_id, sequence(graph, transition.ready))
         else:
             self.after(run_id, graph, transition)
         return True

@@ -24,11 +24,11 @@ def messages_of(graph: Graph, run_id: UUID, canvas: Canvas, app: Celery | None =
     """Return the signatures whose ``apply_async`` publishes the canvas, bound to the app that is to do so."""
     ending: dict[str, Any] = {}
     if canvas.body:
-        ending["chord"] = _line(graph, run_id, canvas.body, app, {})
+        ending["chord"] = _chain(graph, run_id, canvas.body, app, {})
     if len(canvas.segments) > 1:
         # The id of the group is that of its first task: the same for the same work, whoever publishes it.
         ending["group_id"] = f"{task_id(run_id, graph.nodes[canvas.segments[0][0]].name)}.group"
-    return [_line(graph, run_id, segment, app, ending) for segment in canvas.segments]
+    return [_chain(graph, run_id, segment, app, ending) for segment in canvas.segments]
 
 
 def arguments_of(graph: Graph, run_id: UUID, position: int) -> dict[str, str]:
@@ -36,18 +36,18 @@ def arguments_of(graph: Graph, run_id: UUID, position: int) -> dict[str, str]:
     return {"run": str(run_id), "step": graph.nodes[position].name, "graph_hash": graph.hash}
 
 
-def _line(
+def _chain(
     graph: Graph, run_id: UUID, positions: Sequence[int], app: Celery | None, ending: dict[str, Any]
 ) -> Signature:
     """Return the first link of a chain with the rest hung onto it, last link first, as Celery expects it."""
-    links = [_link(graph, run_id, position, app) for position in positions]
+    links = [_signature(graph, run_id, position, app) for position in positions]
     links[-1].options.update(ending)
     if len(links) > 1:
         links[0].options["chain"] = links[:0:-1]
     return links[0]
 
 
-def _link(graph: Graph, run_id: UUID, position: int, app: Celery | None) -> Signature:
+def _signature(graph: Graph, run_id: UUID, position: int, app: Celery | None) -> Signature:
     node = graph.nodes[position]
     options: dict[str, Any] = {"task_id": task_id(run_id, node.name), "root_id": str(run_id)}
     if node.queue is not None:

@@ -1,1 +1,4 @@
-"""A graph and its history as data: pure functions over frozen records. No I/O, no clock, no Celery."""
+"""A graph and its history as data: functions over records.
+
+No I/O, no clock, no Celery.
+"""

@@ -1,9 +1,10 @@
-"""From a graph, and what has already happened, to the canvases to publish now. Pure.
+"""Compile a graph, and the steps that have completed, into the canvases to publish now.
 
-Starting a run, carrying on after a cut, and dispatching lost work again are the same call. A canvas only
-says how Celery is to move the work; that it moves in the right order is the history's doing, which
-frees a step when its last parent completes. So an edge that has no place in a canvas needs no barrier: whoever
-completes the parent finds the step freed, and compiles again from there.
+Starting a run, continuing where a chain was cut, and redispatching lost work are the
+same call. A canvas only tells Celery how to move the work. The history keeps the order:
+it frees a step when its last parent completes. So an edge without a place in a canvas
+needs no barrier: the worker that completes the parent finds the step freed, and
+compiles again from there. Pure.
 """
 
 from __future__ import annotations
@@ -18,21 +19,28 @@ from celeriac.workflows.engine.graph import Graph, Needs
 
 Segment: TypeAlias = tuple[int, ...]
 
-# What the signatures in one message may take before Celery encodes it (which adds a third): a message stays
-# under 16 KB, however long the chain. A chord's message carries a stretch of the header and one of the body.
+# Bytes of the signatures in a message, before Celery encodes it (which adds a third): a
+# message stays under 16 KB, however long the chain. A chord's message carries a segment
+# of the header and the segment of the body.
 MESSAGE_BUDGET = 9_000
-_SIGNATURE_BYTES = 430  # of one link without its names
+_SIGNATURE_BYTES = 430  # of a signature without its names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Canvas:
-    """What is published in one go: one stretch is a chain, several are a group, or a chord if there is a body."""
+    """Steps to publish together.
+
+    A single segment is a chain; several segments are a group, or a chord with a body.
+    """
 
     segments: tuple[Segment, ...]
     body: Segment = ()
 
     def describe(self, graph: Graph) -> str:
-        """Return it as people write canvases: ``chord([a, chain(b → c)] → chain(join → report))``."""
+        """Return the canvas as people write it.
+
+        For example, ``chord([a, chain(b → c)] → chain(join → report))``.
+        """
         parts = [_describe(segment, graph) for segment in self.segments]
         if self.body:
             return f"chord([{', '.join(parts)}] → {_describe(self.body, graph)})"
@@ -49,23 +57,24 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
 
     Args:
         graph: The graph that the run is pinned to.
-        completed: Positions of the steps that have completed.
-        ready: Positions to dispatch; all their parents are in ``completed``. By default every such
-            step that has not completed itself. Steps that run, or that are on their way already, are left out.
+        completed: Positions of the completed steps.
+        ready: Positions to dispatch; all their parents are in ``completed``. By default
+            every such step that has not completed itself. The caller leaves out steps
+            that run or are on their way already.
 
     Returns:
-        Canvases in which every step comes after its parents and no step twice. Each of ``ready`` is
-        in one of them, at the head of a stretch.
+        Canvases in which every step comes after its parents, and no step occurs twice.
+        Each of ``ready`` is the head of a segment.
     """
     if ready is None:
         ready = (i for i in graph.forward if i not in completed and completed >= set(graph.parents[i]))
     heads = sorted(ready)
     budget = MESSAGE_BUDGET if len(heads) == 1 else MESSAGE_BUDGET // 2
-    segments = [_stretch(graph, head, completed, budget) for head in heads]
+    segments = [_segment(graph, head, completed, budget) for head in heads]
     canvases = []
     for join, members in _joins(graph, completed, segments):
         before = set(completed).union(*members)
-        canvases.append(Canvas(segments=tuple(members), body=_stretch(graph, join, before, MESSAGE_BUDGET // 2)))
+        canvases.append(Canvas(segments=tuple(members), body=_segment(graph, join, before, MESSAGE_BUDGET // 2)))
         taken = set(members)
         segments = [segment for segment in segments if segment not in taken]
     if segments:
@@ -73,31 +82,28 @@ def compile(graph: Graph, completed: AbstractSet[int], ready: Iterable[int] | No
     return tuple(canvases)
 
 
-def line(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
-    """Return the canvas of steps that run one after another although the graph does not say so, as compensations do.
+def sequence(graph: Graph, positions: Sequence[int]) -> tuple[Canvas, ...]:
+    """Return the canvas of steps that run one after another, as compensations do.
 
-    Of a long line, as much as fits into a message.
+    The graph has no edges between them. The canvas holds as many steps as fit into a
+    message, the first step in any case.
     """
     spent = list(accumulate(_size(graph, position) for position in positions))
     fitting = sum(size <= MESSAGE_BUDGET for size in spent)
     return (Canvas(segments=(tuple(positions[: max(1, fitting)]),)),)
 
 
-def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Segment:
-    """Follow a line from ``head`` for as long as each step frees exactly the next one.
+def _segment(graph: Graph, head: int, completed: AbstractSet[int], budget: int) -> Segment:
+    """Follow a chain from ``head`` as long as each step frees exactly the next step.
 
-    A step may have other dependents too, if they come after the next one anyway.
+    A step may have other dependents too, if they come after the next step anyway.
     """
     links = [head]
     inside = {head}
     spent = _size(graph, head)
     while True:
         children = graph.dependents[links[-1]]
-        freed = [
-            child
-            for child in children
-            if _needs_all(graph, child) and all(p in inside or p in completed for p in graph.parents[child])
-        ]
+        freed = [child for child in children if _is_freed(graph, child, completed, inside)]
         if len(freed) != 1:
             break
         child = freed[0]
@@ -111,20 +117,27 @@ def _stretch(graph: Graph, head: int, completed: AbstractSet[int], budget: int) 
     return tuple(links)
 
 
+def _is_freed(graph: Graph, position: int, completed: AbstractSet[int], inside: AbstractSet[int]) -> bool:
+    return _needs_all(graph, position) and all(p in inside or p in completed for p in graph.parents[position])
+
+
 def _needs_all(graph: Graph, position: int) -> bool:
     return graph.nodes[position].needs in (None, Needs.ALL_SUCCEEDED)
 
 
 def _size(graph: Graph, position: int) -> int:
     node = graph.nodes[position]
-    # The node's name stands in the task's id and in its arguments, the step's in the signature.
+    # The node's name is in the task id and in the arguments.
     return _SIGNATURE_BYTES + 2 * len(node.name) + len(node.task) + len(node.queue or "")
 
 
 def _joins(
     graph: Graph, completed: AbstractSet[int], segments: Sequence[Segment]
 ) -> Iterable[tuple[int, Collection[Segment]]]:
-    """Yield the joins all of whose open parents end a stretch, each with those; no stretch is given out twice."""
+    """Yield each join whose open parents all end a segment, with these segments.
+
+    A join has two open parents at least. No segment is yielded twice.
+    """
     by_end = {segment[-1]: segment for segment in segments}
     candidates = sorted({child for end in by_end for child in graph.dependents[end]})
     for join in candidates:

@@ -1,8 +1,8 @@
-"""What a history amounts to: the projections, computed from the events alone. Pure."""
+"""Fold the events of a history into the states of a run and its steps. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from celeriac.workflows.engine import progress
@@ -14,34 +14,40 @@ from celeriac.workflows.engine.states import RUN_STATUS_AFTER, STEP_STATUS_AFTER
 
 @dataclass(kw_only=True, slots=True)
 class StepState(Progress):
-    """A step as the events tell it."""
+    """A step according to its events."""
 
     attempt: int = 0
     lost: int = 0
     ended_by: int | None = None  # sequence of the event that ended it
 
+    def reset(self, status: StepStatus) -> None:
+        """Start over in ``status``: the end and the lost attempts no longer count."""
+        self.status = status
+        self.lost = 0
+        self.ended_by = None
+
 
 @dataclass(kw_only=True, slots=True)
 class RunState:
-    """A run as the events tell it."""
+    """A run according to its events."""
 
-    remaining: int  # steps that the run's end still waits for
+    remaining: int  # steps that the end of the run waits for
     status: RunStatus = RunStatus.PENDING
     ended_by: int | None = None
-    unhandled_failures: int = 0  # steps that ended so that the run fails
+    unhandled_failures: int = 0  # steps whose end fails the run
     compensations: int = 0  # planned and not completed
     steps: list[StepState] = field(default_factory=list)
-    plan: list[int] = field(default_factory=list)  # compensations in the order in which they run
-    decided: dict[int, StepStatus] = field(default_factory=dict)  # what an event has yet to say of pending steps
+    plan: list[int] = field(default_factory=list)  # compensations in order of execution
+    decided: dict[int, StepStatus] = field(default_factory=dict)  # of pending steps; events follow
 
     @property
     def by_position(self) -> dict[int, Progress]:
-        """The steps as ``progress`` takes them."""
+        """The steps by position, as ``progress`` takes them."""
         return dict(enumerate(self.steps))
 
 
 class IllegalEvent(ValueError):
-    """An event that cannot follow on the ones before it."""
+    """An event cannot follow the events before it."""
 
 
 def fold(events: Iterable[Event], graph: Graph) -> RunState:
@@ -50,7 +56,7 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
     Events of steps that do not depend on each other may stand in either order.
 
     Raises:
-        IllegalEvent: an event cannot happen in the state that those before it lead to.
+        IllegalEvent: an event cannot follow the events before it.
     """
     run = RunState(
         remaining=len(graph.ends),
@@ -64,7 +70,7 @@ def fold(events: Iterable[Event], graph: Graph) -> RunState:
 
 
 def apply(run: RunState, event: Event, graph: Graph) -> None:
-    """Change the state of a run as an event of it says.
+    """Apply an event to the state of its run. No I/O; changes ``run``.
 
     Raises:
         IllegalEvent: the event cannot happen in this state.
@@ -85,12 +91,12 @@ def apply(run: RunState, event: Event, graph: Graph) -> None:
         run.status = RunStatus.PAUSED
     elif event.type is EventType.RUN_RESUMED:
         _expect(run.status is RunStatus.PAUSED, event, run)
-        run.status = _going_on(run)
+        run.status = _forward_status(run)
     else:
         _apply_to_step(run, event, graph)
 
 
-def _going_on(run: RunState) -> RunStatus:
+def _forward_status(run: RunState) -> RunStatus:
     return RunStatus.RUNNING if any(step.attempt for step in run.steps) else RunStatus.PENDING
 
 
@@ -104,10 +110,11 @@ def _end_run(run: RunState, event: Event, graph: Graph) -> None:
     elif status is RunStatus.COMPENSATION_FAILED:
         legal = run.status is RunStatus.COMPENSATING
     elif status is not RunStatus.TERMINATED:
-        # A saga has done with its compensations before it ends.
+        # A saga ends after its last compensation.
         legal = legal and (run.status is RunStatus.COMPENSATING) == graph.saga and not run.compensations
     _expect(legal, event, run)
-    run.status, run.ended_by = status, event.sequence
+    run.status = status
+    run.ended_by = event.sequence
     hook = graph.hooks.get(status.hook or "")
     if hook is not None:
         _expect_step(run.steps[hook].status is StepStatus.DORMANT, event, hook, run, graph)
@@ -117,14 +124,16 @@ def _end_run(run: RunState, event: Event, graph: Graph) -> None:
 def _plan(run: RunState, event: Event, graph: Graph) -> None:
     _expect(run.status is RunStatus.COMPENSATING and not run.compensations, event, run)
     planned = _steps_of(event, run)
-    undoes = {compensation: position for position, compensation in graph.compensations.items()}
-    for number, position in enumerate(planned):
-        step = run.steps[position]
-        _expect_step(position in undoes, event, position, run, graph)
-        undone = undoes[position]
-        _expect_step(run.steps[undone].status is StepStatus.COMPLETED, event, undone, run, graph)
-        _expect_step(step.status is StepStatus.DORMANT, event, position, run, graph)
-        step.status, step.remaining = (StepStatus.PENDING, 1) if number else (StepStatus.READY, 0)
+    compensated_by = {compensation: position for position, compensation in graph.compensations.items()}
+    for position in planned:
+        _expect_step(position in compensated_by, event, position, run, graph)
+        compensated = compensated_by[position]
+        _expect_step(run.steps[compensated].status is StepStatus.COMPLETED, event, compensated, run, graph)
+        _expect_step(run.steps[position].status is StepStatus.DORMANT, event, position, run, graph)
+        run.steps[position].status = StepStatus.PENDING
+        run.steps[position].remaining = 1
+    if planned:
+        _free(run.steps[planned[0]])
     run.plan += planned
     run.compensations = len(planned)
 
@@ -134,32 +143,35 @@ def _retry_run(run: RunState, event: Event, graph: Graph) -> None:
     if run.status is RunStatus.COMPENSATION_FAILED:
         for position in again:
             _expect_step(run.steps[position].status is StepStatus.FAILED, event, position, run, graph)
-            run.steps[position].status = StepStatus.READY
+            run.steps[position].reset(StepStatus.READY)
         run.status = RunStatus.COMPENSATING
     else:
         _expect(run.status is RunStatus.FAILED, event, run)
-        steps: dict[int, Progress] = {i: _bare(step) for i, step in enumerate(run.steps)}
-        reset, decided = progress.reset_failed(graph, steps)
-        if reset != again:
-            raise IllegalEvent(f"{event.type} (sequence {event.sequence}) of steps {again}; it would be of {reset}")
-        for position, verdict in decided:  # which events of their own will say
-            run.decided[position] = verdict
-            steps[position] = Progress(remaining=0)
-        for position, after in steps.items():
-            step = run.steps[position]
-            if after.status is not step.status:
-                step.ended_by = None
-            step.status, step.remaining = after.status, after.remaining
-            step.failed, step.skipped = after.failed, after.skipped
-        run.status = _going_on(run)
-        run.remaining = progress.remaining(graph, run.by_position)
-        run.unhandled_failures = progress.unhandled_failures(graph, run.by_position, graph.forward)
-    for position in again:
-        run.steps[position].lost, run.steps[position].ended_by = 0, None
+        _reset_failed(run, event, again, graph)
+        run.status = _forward_status(run)
     run.ended_by = None
     hook = graph.hooks.get("on_failure")
     if hook is not None:
-        run.steps[hook].status, run.steps[hook].lost, run.steps[hook].ended_by = StepStatus.DORMANT, 0, None
+        run.steps[hook].reset(StepStatus.DORMANT)
+
+
+def _reset_failed(run: RunState, event: Event, again: list[int], graph: Graph) -> None:
+    steps = {position: step.bare() for position, step in enumerate(run.steps)}
+    reset, decided = progress.reset_failed(graph, steps)
+    if reset != again:
+        raise IllegalEvent(f"{event.type} (sequence {event.sequence}) of steps {again}; it would be of {reset}")
+    for position, decision in decided:  # the events of these decisions follow
+        run.decided[position] = decision
+        steps[position] = Progress(remaining=0)
+    for position, after in steps.items():
+        step = run.steps[position]
+        if after.status is not step.status:
+            step.ended_by = None
+        step.assign(after)
+    for position in reset:
+        run.steps[position].reset(StepStatus.READY)
+    run.remaining = progress.remaining(graph, run.by_position)
+    run.unhandled_failures = progress.unhandled_failures(graph, run.by_position, graph.forward)
 
 
 def _steps_of(event: Event, run: RunState) -> list[int]:
@@ -170,19 +182,15 @@ def _steps_of(event: Event, run: RunState) -> list[int]:
     return positions
 
 
-def _bare(step: StepState) -> Progress:
-    return Progress(remaining=step.remaining, status=step.status, failed=step.failed, skipped=step.skipped)
-
-
 def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
     position = event.position
     if position is None or position >= len(run.steps):
         raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on a step that is not in the graph")
     step = run.steps[position]
     if event.type in STEP_STATUS_AFTER:
-        verdict = STEP_STATUS_AFTER[event.type]
-        _expect_step(run.decided.pop(position, None) is verdict, event, position, run, graph)
-        _end_step(run, event, position, verdict, graph)
+        decision = STEP_STATUS_AFTER[event.type]
+        _expect_step(run.decided.pop(position, None) is decision, event, position, run, graph)
+        _end_step(run, event, position, decision, graph)
         return
     if event.type is EventType.STEP_STARTED:
         _expect_step(step.status is StepStatus.READY, event, position, run, graph)
@@ -191,7 +199,8 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
             raise IllegalEvent(
                 f"{event.type} (sequence {event.sequence}) on attempt {event.attempt} after {step.attempt} of {name!r}"
             )
-        step.status, step.attempt = StepStatus.RUNNING, step.attempt + 1
+        step.status = StepStatus.RUNNING
+        step.attempt += 1
         if run.status is RunStatus.PENDING:
             run.status = RunStatus.RUNNING
         return
@@ -201,7 +210,7 @@ def _apply_to_step(run: RunState, event: Event, graph: Graph) -> None:
             f"superseded by {step.attempt}"
         )
     if event.type is EventType.STEP_FAILED and step.status is StepStatus.READY and step.lost:
-        # Too many attempts were lost: the loss comes first, the failure in the same instant.
+        # Too many attempts were lost: StepLost came first, at the same instant.
         _end_step(run, event, position, StepStatus.FAILED, graph)
     elif event.type is EventType.STEP_REUSED:
         _expect_step(step.status is StepStatus.READY, event, position, run, graph)
@@ -225,23 +234,36 @@ def _end_attempt(run: RunState, event: Event, position: int, graph: Graph) -> No
     elif event.type is EventType.STEP_RELEASED:
         step.status = StepStatus.READY
     elif event.type is EventType.STEP_LOST:
-        step.status, step.lost = StepStatus.READY, step.lost + 1
+        step.status = StepStatus.READY
+        step.lost += 1
 
 
 def _end_step(run: RunState, event: Event, position: int, status: StepStatus, graph: Graph) -> None:
-    run.steps[position].status, run.steps[position].ended_by = status, event.sequence
+    run.steps[position].status = status
+    run.steps[position].ended_by = event.sequence
     phase = graph.nodes[position].phase
     if phase is Phase.FORWARD:
         run.remaining -= position in graph.ends
         run.unhandled_failures += progress.is_unhandled_failure(graph, position, status)
-        for child, verdict in progress.apply_end(graph, run.by_position, position):
-            if verdict is not StepStatus.READY:
-                run.decided[child] = verdict
+        for child, decision in progress.apply_end(graph, run.by_position, position):
+            if decision is not StepStatus.READY:
+                run.decided[child] = decision
     elif phase is Phase.COMPENSATION and status is StepStatus.COMPLETED:
         run.compensations -= 1
-        following = run.plan[run.plan.index(position) + 1 :][:1]
-        for position_of_next in following:
-            run.steps[position_of_next].status, run.steps[position_of_next].remaining = StepStatus.READY, 0
+        following = next_planned(run.plan, position)
+        if following is not None:
+            _free(run.steps[following])
+
+
+def next_planned(plan: Sequence[int], position: int) -> int | None:
+    """Return the compensation after ``position`` in the plan; None after the last."""
+    following = plan[plan.index(position) + 1 :]
+    return following[0] if following else None
+
+
+def _free(step: StepState) -> None:
+    step.status = StepStatus.READY
+    step.remaining = 0
 
 
 def _expect(condition: bool, event: Event, run: RunState) -> None:  # noqa: FBT001  # reads as assert does
@@ -251,5 +273,6 @@ def _expect(condition: bool, event: Event, run: RunState) -> None:  # noqa: FBT0
 
 def _expect_step(condition: bool, event: Event, position: int, run: RunState, graph: Graph) -> None:  # noqa: FBT001
     if not condition:
-        name, status = graph.nodes[position].name, run.steps[position].status
+        name = graph.nodes[position].name
+        status = run.steps[position].status
         raise IllegalEvent(f"{event.type} (sequence {event.sequence}) on step {name!r}, which is {status}")

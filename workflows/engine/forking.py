@@ -1,4 +1,4 @@
-"""Forking: a new run that starts with the results that another one already has. Pure."""
+"""Forking: start a new run with results that another run has already. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from celeriac.workflows.errors import DefinitionError
 
 
 def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[int, ...]:
-    """Return which steps a fork takes over that runs ``from_step``, and whatever depends on it, anew; parents first.
+    """Return the steps whose results a fork from ``from_step`` reuses, parents first.
 
-    A step is reused if the original has completed one of that name and all its parents are reused; but not one that
-    there is only for the failure of another, for what is reused has not failed.
+    A step is reused if the original has completed a step of that name, and all its
+    parents are reused. Error handlers and ``one_failed`` joins are not, because reused
+    steps have not failed. The fork runs ``from_step``, and all steps that depend on it.
 
     Args:
-        graph: Of the new run; it may be of another version than the original's.
+        graph: Graph of the new run; its version may differ from the original's.
         completed: Names of the steps that the original has completed.
         from_step: The name of a step in ``graph``.
 
     Raises:
-        DefinitionError: the graph has no step of that name, or it would be skipped.
+        DefinitionError: the graph has no step of that name, or the fork would skip it.
     """
     names = {graph.nodes[position].name for position in graph.forward}
     if from_step not in names:

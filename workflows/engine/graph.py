@@ -1,13 +1,14 @@
-"""The graph of a workflow: pure data, stored by content hash, the same in every process."""
+"""The graph of a workflow: pure data, the same in every process, stored by its hash."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from celeriac.workflows.engine import templates
@@ -15,14 +16,9 @@ from celeriac.workflows.engine.states import Phase, StepStatus
 from celeriac.workflows.engine.templates import Template
 from celeriac.workflows.errors import DefinitionError
 
-_OPTIONS = (
-    *("queue", "priority", "max_attempts", "retry", "timeout", "total_timeout", "heartbeat_timeout"),
-    *("needs", "handles", "compensates", "hook"),
-)
-
 
 class Needs(StrEnum):
-    """What a step needs of its parents; see ``progress.decide``."""
+    """The condition that a step's parents must meet; see ``progress.decide``."""
 
     ALL_SUCCEEDED = "all_succeeded"
     ALL_DONE = "all_done"
@@ -32,71 +28,77 @@ class Needs(StrEnum):
 
 
 class FailurePolicy(StrEnum):
-    """What the failure of one step means for the rest of the run."""
+    """The effect of a step's failure on the rest of the run."""
 
-    FAIL_FAST = "fail_fast"  # the run fails at once, unless every step that waits for it can do with a failure
-    CONTINUE = "continue"  # whatever does not depend on the failed step still runs, then the run fails
+    FAIL_FAST = "fail_fast"  # the run fails at once, unless all dependents tolerate a failure
+    CONTINUE = "continue"  # steps that do not depend on the failure still run, then the run fails
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
-    """One use of a step in a workflow."""
+    """A use of a step in a workflow."""
 
     name: str  # unique in the graph: 'process', 'process-2'
     task: str  # name of the step's Celery task
     arguments: Mapping[str, Template] = field(default_factory=dict)  # by parameter name
     after: tuple[str, ...] = ()  # parents whose results are not used
-    queue: str | None = None  # None: wherever the Celery app routes the task
-    priority: int | None = None  # as Celery on Redis has it: 0 is served first
-    max_attempts: int | None = None  # of all kinds, attempts lost with their worker included; None: see the settings
-    retry: Mapping[str, Any] | None = None  # a Retry as JSON; None: as the settings say
-    timeout: float | None = None  # seconds, of one attempt; None: as the settings say
+    queue: str | None = None  # None: the Celery app routes the task
+    priority: int | None = None  # as in Celery on Redis: 0 is served first
+    max_attempts: int | None = None  # lost attempts included; None: see the settings
+    retry: Mapping[str, Any] | None = None  # a Retry as JSON; None: see the settings
+    timeout: float | None = None  # seconds, of an attempt; None: see the settings
     total_timeout: float | None = None  # seconds, of all attempts and the waits between them
     heartbeat_timeout: float | None = None  # seconds between two heartbeats
     needs: Needs | None = None  # None: all_succeeded
-    handles: str | None = None  # the node whose error this one handles
-    compensates: str | None = None  # the node whose work this one undoes
-    hook: str | None = None  # "on_complete" or "on_failure": what makes it run once the run has ended
+    handles: str | None = None  # the node whose error this node handles
+    compensates: str | None = None  # the node that this node compensates
+    hook: str | None = None  # "on_complete" or "on_failure", if it runs after the run's end
 
     @property
     def phase(self) -> Phase:
-        """When the node is to run."""
+        """The phase of the run in which the node runs."""
         if self.compensates is not None:
             return Phase.COMPENSATION
         return Phase.FORWARD if self.hook is None else Phase.HOOK
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the nodes whose results this one is called with, each once, in order."""
-        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.sources(part)))
+        """Names of the nodes whose results are arguments, each once, in order."""
+        return self._sources(templates.result_sources)
 
     @property
-    def observed(self) -> tuple[str, ...]:
-        """Names of the nodes whose outcomes this one is called with, each once, in order."""
-        return tuple(dict.fromkeys(n for part in self.arguments.values() for n in templates.observed(part)))
+    def outcome_sources(self) -> tuple[str, ...]:
+        """Names of the nodes whose outcomes are arguments, each once, in order."""
+        return self._sources(templates.outcome_sources)
+
+    def _sources(self, sources_of: Callable[[Template], Iterator[str]]) -> tuple[str, ...]:
+        names = chain.from_iterable(sources_of(template) for template in self.arguments.values())
+        return tuple(dict.fromkeys(names))
 
     @property
     def parents(self) -> tuple[str, ...]:
-        """Names of all nodes that must have ended before this one is ready, each once.
+        """Names of all nodes that must have ended before this node is ready, each once.
 
-        What runs in another phase waits for none: compensations and hooks are called with what there is then.
+        Compensations and hooks wait for no node: they are called with the results and
+        outcomes that the run has then.
         """
         if self.phase is not Phase.FORWARD:
             return ()
         if self.handles is not None:
             return (self.handles,)
-        return tuple(dict.fromkeys((*self.inputs, *self.observed, *self.after)))
+        return tuple(dict.fromkeys((*self.inputs, *self.outcome_sources, *self.after)))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the node as plain JSON data, without what is left at its default."""
+        """Return the node as plain JSON data, without fields at their default."""
         data: dict[str, Any] = {"name": self.name, "task": self.task}
         if self.arguments:
             data["arguments"] = {key: templates.to_json(part) for key, part in self.arguments.items()}
         if self.after:
             data["after"] = list(self.after)
-        for option in _OPTIONS:
-            if (value := getattr(self, option)) is not None:
-                data[option] = value.value if isinstance(value, StrEnum) else value
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.default is None and value is not None:
+                data[option.name] = value.value if isinstance(value, StrEnum) else value
         return data
 
     @classmethod
@@ -109,19 +111,22 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A workflow as a directed acyclic graph. Nodes are addressed by position, in order of definition.
+    """A workflow as a directed acyclic graph.
+
+    Nodes are addressed by position, in order of definition.
 
     Raises:
-        DefinitionError: two nodes of one name, a parent that does not exist, or a cycle.
+        DefinitionError: two nodes have the same name, a parent does not exist, or there
+            is a cycle.
     """
 
     workflow: str
     version: str
     nodes: tuple[Node, ...]
     returns: Template | None = None  # None: the run has no result
-    timeout: float | None = None  # seconds, of the run; None: as the settings say
+    timeout: float | None = None  # seconds, of the run; None: see the settings
     failure_policy: FailurePolicy = FailurePolicy.FAIL_FAST
-    saga: bool = False  # whether completed steps are compensated when the run fails or is cancelled
+    saga: bool = False  # whether a failed or cancelled run compensates completed steps
 
     def __post_init__(self) -> None:
         if len(self.position) < len(self.nodes):
@@ -158,29 +163,37 @@ class Graph:
 
     @cached_property
     def parents(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the parents of each node, ascending."""
-        return tuple(tuple(sorted(self.position[p] for p in node.parents)) for node in self.nodes)
+        """For each node, its parents, ascending."""
+        return tuple(self._positions(node.parents) for node in self.nodes)
 
     @cached_property
     def inputs(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the nodes whose results each node is called with, ascending."""
-        return tuple(tuple(sorted(self.position[p] for p in node.inputs)) for node in self.nodes)
+        """For each node, the nodes whose results are its arguments, ascending."""
+        return tuple(self._positions(node.inputs) for node in self.nodes)
+
+    def _positions(self, names: Iterable[str]) -> tuple[int, ...]:
+        return tuple(sorted(self.position[name] for name in names))
 
     @cached_property
     def guaranteed_inputs(self) -> tuple[tuple[int, ...], ...]:
-        """Of the inputs of each node those that are sure to have completed when it runs, ascending."""
-        return tuple(
-            tuple(i for i in inputs if i not in self.handlers) if node.phase is Phase.FORWARD else ()
-            for node, inputs in zip(self.nodes, self.inputs, strict=True)
-        )
+        """For each node, the inputs that have surely completed before it, ascending."""
+        found = []
+        for node, inputs in zip(self.nodes, self.inputs, strict=True):
+            unhandled = tuple(i for i in inputs if i not in self.handlers)
+            found.append(unhandled if node.phase is Phase.FORWARD else ())
+        return tuple(found)
 
     @cached_property
     def outcome_inputs(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the nodes of which each node has to see what became of them, before it is called; ascending."""
+        """For each node, the nodes whose outcome it reads, ascending.
+
+        They include inputs that may not have completed, and error handlers.
+        """
         found = []
         for node, inputs, certain in zip(self.nodes, self.inputs, self.guaranteed_inputs, strict=True):
-            seen = {*inputs, *(self.position[name] for name in node.observed)} - set(certain)
-            found.append(tuple(sorted(seen | {self.handlers[i] for i in seen if i in self.handlers})))
+            seen = {*inputs, *self._positions(node.outcome_sources)} - set(certain)
+            handlers = {self.handlers[i] for i in seen if i in self.handlers}
+            found.append(tuple(sorted(seen | handlers)))
         return tuple(found)
 
     @cached_property
@@ -193,9 +206,9 @@ class Graph:
 
     @cached_property
     def dependents(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the nodes at which the outcome of each node counts, ascending.
+        """For each node, the nodes at which its outcome counts, ascending.
 
-        The outcome of an error handler counts in place of that of the node whose error it handles.
+        An error handler's outcome counts in place of the failure that it handles.
         """
         found = []
         for position, children in enumerate(self._children):
@@ -216,21 +229,21 @@ class Graph:
 
     @cached_property
     def compensations(self) -> dict[int, int]:
-        """Position of the compensation, by position of the node whose work it undoes."""
+        """Position of the compensation, by position of the node that it compensates."""
         return {self.position[n.compensates]: i for i, n in enumerate(self.nodes) if n.compensates is not None}
 
     @cached_property
     def hooks(self) -> dict[str, int]:
-        """Position of each hook, by what makes it run."""
+        """Position of each hook, by its kind: ``on_complete`` or ``on_failure``."""
         return {node.hook: i for i, node in enumerate(self.nodes) if node.hook is not None}
 
     @cached_property
     def forward(self) -> tuple[int, ...]:
-        """Positions of the nodes that the run consists of, without compensations and hooks."""
+        """Positions of all nodes but compensations and hooks."""
         return tuple(i for i, node in enumerate(self.nodes) if node.phase is Phase.FORWARD)
 
     def in_order(self) -> list[int]:
-        """Return all positions, each after those of its parents."""
+        """Return all positions, each after its parents."""
         waiting = [len(parents) for parents in self.parents]
         ordered = [position for position, count in enumerate(waiting) if count == 0]
         for position in ordered:
@@ -242,29 +255,34 @@ class Graph:
 
     @cached_property
     def sinks(self) -> frozenset[int]:
-        """Positions of the nodes that nothing waits for."""
+        """Positions of the nodes that no other node waits for."""
         return frozenset(i for i in self.forward if not self._children[i])
 
     @cached_property
     def is_strict(self) -> bool:
-        """Whether each step needs all its parents to succeed, and the run ends with a failure that nothing handles."""
+        """Whether a failure without an error handler ends the run at once.
+
+        Each step needs all its parents to succeed, and the policy is ``fail_fast``.
+        """
         return self.failure_policy is FailurePolicy.FAIL_FAST and all(
             self.nodes[i].needs in (None, Needs.ALL_SUCCEEDED) for i in self.forward
         )
 
     @cached_property
     def ends(self) -> frozenset[int]:
-        """Positions of the nodes that must all have ended before the run ends as a whole.
+        """Positions of the nodes that must all end before the run ends as a whole.
 
-        In a strict graph without error handlers the sinks tell; in others a sink may end before steps beside it.
+        In a strict graph without error handlers these are the sinks. In other graphs a
+        sink may end before steps beside it, so all forward nodes count.
         """
         return self.sinks if self.is_strict and not self.handlers else frozenset(self.forward)
 
     @cached_property
     def is_simple(self) -> tuple[bool, ...]:
-        """Whether the completion of each node can do no more than free others and complete the run.
+        """For each node, whether completing it only frees others and may end the run.
 
-        In a strict graph nothing that a step waits for is blocked or skipped while the run goes on.
+        In a strict graph no parent is upstream_failed or skipped while the run accepts
+        work.
         """
         return tuple(
             self.is_strict
@@ -309,7 +327,7 @@ class Graph:
         return found
 
     def ancestors(self, positions: Iterable[int]) -> set[int]:
-        """Return the positions of everything that must have completed before any of ``positions`` is ready."""
+        """Return the positions of all direct and indirect parents of ``positions``."""
         found: set[int] = set()
         todo = list(positions)
         while todo:
@@ -320,7 +338,7 @@ class Graph:
 
     @cached_property
     def hash(self) -> str:
-        """Content hash: the first 16 bytes of the SHA-256 of the canonical JSON, as hex."""
+        """Content hash: first 16 bytes of the SHA-256 of the canonical JSON, as hex."""
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""Ids: of runs, and of the Celery tasks that stand for their steps."""
+"""Ids of runs, and of the Celery tasks that run their steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from uuid import UUID
 
 
 def new_run_id() -> UUID:
-    """Return a UUID of version 7 (RFC 9562): ascending by the millisecond, so runs lie in the order of their start."""
+    """Return a UUID of version 7 (RFC 9562), ascending by the millisecond.
+
+    So runs sort in the order of their start.
+    """
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10), "big")
     value = (milliseconds & (1 << 48) - 1) << 80 | random
@@ -18,15 +21,15 @@ def new_run_id() -> UUID:
 
 
 def task_id(run_id: UUID | str, step: str) -> str:
-    """Return the id of the Celery task that runs a step: the run's id, a dot, the step's name in the run.
+    """Return the id of a step's Celery task: the run's id, a dot, the step's name.
 
-    It is the same for every attempt, so that Flower shows a step as one task.
+    All attempts have the same id, so that Flower shows a step as a single task.
     """
     return f"{run_id}.{step}"
 
 
 def parse_task_id(value: str) -> tuple[UUID, str] | None:
-    """Return the run and the step's name of a task id, or None if it is not one of ours."""
+    """Return the run's id and the step's name; None if ``value`` has another form."""
     run_id, dot, step = value.partition(".")
     if not dot:
         return None

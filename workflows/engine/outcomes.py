@@ -1,7 +1,8 @@
-"""What became of a step, as the steps after it see it, and what they may show of an error.
+"""The outcome of a step as later steps see it, and the error that they may show.
 
-An error's own message may hold anything: an address, a statement, a customer's data. So ``ErrorInfo.message`` is one
-that anybody may read, and what the error said stands apart from it.
+The message of an exception may hold anything: an address, a statement, a customer's
+data. So ``ErrorInfo.message`` is fit for anybody, and the exception's message stands
+apart.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ T = TypeVar("T")
 
 
 class PublicError(Exception):
-    """Raised by a step to fail with a message that is meant for people outside, such as 'The card was declined.'."""
+    """Raised by a step to fail with a message that people outside may read.
+
+    For example: 'The card was declined.'
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorInfo:
-    """Why a step failed.
+    """The error of a step or a run that failed.
 
     Attributes:
         type: Name of the exception's class.
-        message: Fit to be shown to anybody: what a ``PublicError`` says, or that the step failed.
-        raw_message: What the exception said; for logs and decisions, not for people outside.
-        step: The name, in the run, of the step that failed; None if the run failed without one, as at its timeout.
+        message: Fit for anybody: a ``PublicError``'s message, or that the step failed.
+        raw_message: The exception's message; for logs and decisions, not for people
+            outside.
+        step: The name, in the run, of the step that failed; None if the run failed
+            without a failed step, as at its timeout.
     """
 
     type: str
@@ -38,13 +44,13 @@ class ErrorInfo:
 
 @dataclass(frozen=True, kw_only=True)  # no slots: ``Outcome[int](…)`` could not be made with them
 class Outcome(Generic[T]):
-    """What became of a step.
+    """The outcome of a step.
 
     Attributes:
-        status: ``completed``, ``failed``, ``upstream_failed`` or ``skipped``;
-            of a parent that a join did not wait for, any.
-        value: The result, or what an error handler put in its place; None if there is neither.
-        error: Why it failed; None if it did not.
+        status: ``completed``, ``failed``, ``upstream_failed`` or ``skipped``; any
+            status if a join did not wait for the step.
+        value: The result, or the error handler's in its place; None without either.
+        error: The error; None if the step did not fail.
     """
 
     status: StepStatus
@@ -53,12 +59,12 @@ class Outcome(Generic[T]):
 
     @property
     def succeeded(self) -> bool:
-        """Whether there is a result."""
+        """Whether the step, or its error handler, has completed."""
         return self.status is StepStatus.COMPLETED
 
 
 def error_info(data: Mapping[str, Any], step: str | None) -> dict[str, Any]:
-    """Return an error as the history has it in the form of an ``ErrorInfo``, as JSON data."""
+    """Return an error of the history as the JSON data of an ``ErrorInfo``."""
     failed = "The run failed." if step is None else f"Step '{step}' failed."
     return {
         "type": data["type"],

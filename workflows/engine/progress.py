@@ -1,18 +1,15 @@
-"""How the end of one step decides about others: join rules, error handlers, and what a failure means for the run. Pure.
+"""How the end of a step decides about others: join rules, error handlers, failed runs.
 
-The store and ``fold`` both go by what is written here, so that the tables and the events agree.
+The store and ``fold`` both apply these rules, so that the tables and the events agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from celeriac.workflows.engine.graph import (
-    FailurePolicy,
-    Graph,
-    Needs,
-)
+from celeriac.workflows.engine.graph import FailurePolicy, Graph, Needs
 from celeriac.workflows.engine.states import Phase, StepStatus
 
 _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
@@ -20,20 +17,43 @@ _TOLERANT = (Needs.ALL_DONE, Needs.ANY_SUCCEEDED, Needs.ONE_FAILED)
 
 @dataclass(kw_only=True, slots=True)
 class Progress:
-    """A step as far as other steps decide about it. The counts stand still, at 0, once it is no longer pending."""
+    """The part of a step's state that other steps decide.
+
+    The counts stay at 0 once the step is no longer pending.
+    """
 
     remaining: int  # parents that have not ended
     status: StepStatus = StepStatus.PENDING
-    failed: int = 0  # parents that failed or were blocked
+    failed: int = 0  # parents that failed or are upstream_failed
     skipped: int = 0  # parents that were skipped
+
+    def clear(self) -> None:
+        """Set the counts to 0, because the step is decided."""
+        self.remaining = 0
+        self.failed = 0
+        self.skipped = 0
+
+    def assign(self, other: Progress) -> None:
+        """Take over the status and the counts of ``other``."""
+        self.status = other.status
+        self.remaining = other.remaining
+        self.failed = other.failed
+        self.skipped = other.skipped
+
+    def bare(self) -> Progress:
+        """Return a copy of the status and the counts alone."""
+        return Progress(remaining=self.remaining, status=self.status, failed=self.failed, skipped=self.skipped)
+
+
+P = TypeVar("P", bound=Progress)
 
 
 def decide(needs: Needs, *, remaining: int, succeeded: int, failed: int, skipped: int) -> StepStatus:
-    """Return what a join rule makes of a step, by how many of its parents ended how.
+    """Return the status that a join rule gives a step, from counts of its parents.
 
     Returns:
-        ``pending`` (too early to tell), ``ready``, ``upstream_failed`` (it needs a step that failed) or
-        ``skipped`` (not needed).
+        ``pending`` (too early to tell), ``ready``, ``upstream_failed`` (it needs a step
+        that failed) or ``skipped`` (not needed).
     """
     done = remaining == 0
     match needs:
@@ -72,11 +92,16 @@ def initial_steps(graph: Graph) -> list[Progress]:
     return steps
 
 
-def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
-    """Count a step that has ended at the steps that wait for it; return what this decides about which of them.
+def apply_end(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[int, StepStatus]]:
+    """Apply a step's end to its dependents.
 
-    Those that become ready are ready then. Those that are to be skipped or blocked are pending until somebody says so.
-    A failure that ends the run is not counted: whatever waits then waits for the run to be retried.
+    No I/O; changes ``steps``. A failure that ends the run is not counted: the
+    dependents then wait for a retry of the run.
+
+    Returns:
+        Each dependent that this decides, with the decision. A dependent that becomes
+        ready has that status already. A dependent that becomes skipped or
+        upstream_failed stays pending until the caller ends it.
     """
     decided: list[tuple[int, StepStatus]] = []
     ended = steps[position].status
@@ -90,7 +115,7 @@ def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> lis
             return [(handler, StepStatus.READY)]
         decided.append((handler, StepStatus.SKIPPED))
     if position in graph.handled and ended is StepStatus.SKIPPED:
-        return decided  # the step that it was there for counts itself
+        return decided  # the step whose error it would have handled counts itself
     for child in graph.dependents[position]:
         waiting = steps[child]
         if waiting.status is not StepStatus.PENDING or not waiting.remaining:
@@ -98,28 +123,36 @@ def apply_end(graph: Graph, steps: Mapping[int, Progress], position: int) -> lis
         waiting.remaining -= 1
         waiting.failed += ended.is_failure
         waiting.skipped += ended is StepStatus.SKIPPED
-        verdict = _verdict(graph, child, waiting)
-        if verdict is not StepStatus.PENDING:
-            waiting.remaining = waiting.failed = waiting.skipped = 0
-            waiting.status = StepStatus.READY if verdict is StepStatus.READY else waiting.status
-            decided.append((child, verdict))
+        decision = _decision(graph, child, waiting)
+        if decision is StepStatus.PENDING:
+            continue
+        waiting.clear()
+        if decision is StepStatus.READY:
+            waiting.status = decision
+        decided.append((child, decision))
     return decided
 
 
-def propagate(graph: Graph, steps: Mapping[int, Progress], position: int) -> list[tuple[int, StepStatus]]:
-    """Count a step that has ended, and whatever is skipped or blocked by that in turn; return all that was decided."""
+def propagate(graph: Graph, steps: dict[int, P], position: int) -> list[tuple[int, StepStatus]]:
+    """Apply a step's end, and each skip and upstream failure that follows in turn.
+
+    No I/O; changes ``steps``.
+
+    Returns:
+        Each step that this decides, with the decision.
+    """
     found: list[tuple[int, StepStatus]] = []
     todo = [position]
     for ended in todo:
-        for child, verdict in apply_end(graph, steps, ended):
-            found.append((child, verdict))
-            if verdict is not StepStatus.READY:
-                steps[child].status = verdict
+        for child, decision in apply_end(graph, steps, ended):
+            found.append((child, decision))
+            if decision is not StepStatus.READY:
+                steps[child].status = decision
                 todo.append(child)
     return found
 
 
-def _verdict(graph: Graph, position: int, step: Progress) -> StepStatus:
+def _decision(graph: Graph, position: int, step: Progress) -> StepStatus:
     ended = len(graph.parents[position]) - step.remaining
     return decide(
         graph.nodes[position].needs or Needs.ALL_SUCCEEDED,
@@ -131,7 +164,7 @@ def _verdict(graph: Graph, position: int, step: Progress) -> StepStatus:
 
 
 def fails_run(graph: Graph, position: int, status: StepStatus) -> bool:
-    """Return whether a step that ended so fails its run at once."""
+    """Return whether a step that ended with ``status`` fails its run at once."""
     if graph.failure_policy is FailurePolicy.CONTINUE or not _is_failure(graph, position, status):
         return False
     dependents = graph.dependents[position]
@@ -139,7 +172,10 @@ def fails_run(graph: Graph, position: int, status: StepStatus) -> bool:
 
 
 def is_unhandled_failure(graph: Graph, position: int, status: StepStatus) -> bool:
-    """Return whether a step that ended so leaves its run failed, whatever the other steps do."""
+    """Return whether a step that ended with ``status`` fails its run in the end.
+
+    No other step can prevent that.
+    """
     return _is_failure(graph, position, status) and not graph.dependents[position]
 
 
@@ -147,14 +183,16 @@ def _is_failure(graph: Graph, position: int, status: StepStatus) -> bool:
     return status is StepStatus.UPSTREAM_FAILED or (status is StepStatus.FAILED and position not in graph.handlers)
 
 
-def reset_failed(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
-    """Take back what failed, to try it again, and change ``steps`` accordingly.
+def reset_failed(graph: Graph, steps: dict[int, Progress]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
+    """Reset the failed steps of a run that is retried. No I/O; changes ``steps``.
 
-    A step that failed is tried again unless all that waited for it has completed all the same, or its error handler
-    has. What was blocked or skipped on the way is decided anew.
+    A failed step becomes ready, unless its error handler did not fail, or all its
+    dependents completed in spite of it. Steps that were pending, upstream_failed or
+    skipped are decided anew.
 
     Returns:
-        The steps that are ready again, ascending; and those that are blocked or skipped now but were not so before.
+        The steps that are ready again, ascending; and the steps that are newly
+        upstream_failed or skipped, each with its status.
     """
     reset = [
         position
@@ -163,8 +201,8 @@ def reset_failed(graph: Graph, steps: MutableMapping[int, Progress]) -> tuple[li
         and position not in graph.handled
         and not _was_tolerated(graph, steps, position)
     ]
-    undone = (StepStatus.PENDING, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED)
-    undecided = [i for i in graph.in_order() if steps[i].status in undone and graph.nodes[i].phase is Phase.FORWARD]
+    not_run = (StepStatus.PENDING, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED)
+    undecided = [i for i in graph.in_order() if steps[i].status in not_run and graph.nodes[i].phase is Phase.FORWARD]
     undecided += [handler for handler, handled in graph.handled.items() if handled in reset]
     for position in reset:
         steps[position] = Progress(remaining=0, status=StepStatus.READY)
@@ -187,7 +225,7 @@ def _was_tolerated(graph: Graph, steps: Mapping[int, Progress], position: int) -
 
 
 def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Progress:
-    """Return a step that has not run, as its parents have it now."""
+    """Return the progress of a step that has not run, by the status of its parents."""
     if position in graph.handled:
         handled = steps[graph.handled[position]].status
         if handled is StepStatus.FAILED:
@@ -201,12 +239,15 @@ def _recompute(graph: Graph, steps: Mapping[int, Progress], position: int) -> Pr
         failed=sum(end is not None and end.is_failure for end in ends),
         skipped=sum(end is StepStatus.SKIPPED for end in ends),
     )
-    verdict = _verdict(graph, position, found) if ends else StepStatus.READY
-    return found if verdict is StepStatus.PENDING else Progress(remaining=0, status=verdict)
+    decision = _decision(graph, position, found) if ends else StepStatus.READY
+    return found if decision is StepStatus.PENDING else Progress(remaining=0, status=decision)
 
 
 def ended_as(graph: Graph, steps: Mapping[int, Progress], position: int) -> StepStatus | None:
-    """Return how a step counts at those that wait for it, its error handler included; None if it has not ended."""
+    """Return the status that counts at a step's dependents; None before its end.
+
+    If the step failed, the status of its error handler counts.
+    """
     status = steps[position].status
     if status is StepStatus.FAILED and position in graph.handlers:
         status = steps[graph.handlers[position]].status
@@ -214,10 +255,10 @@ def ended_as(graph: Graph, steps: Mapping[int, Progress], position: int) -> Step
 
 
 def remaining(graph: Graph, steps: Mapping[int, Progress]) -> int:
-    """Return how many steps the run's end still waits for."""
+    """Return the number of steps that the end of the run waits for."""
     return sum(not steps[position].status.is_terminal for position in graph.ends)
 
 
 def unhandled_failures(graph: Graph, steps: Mapping[int, Progress], positions: Collection[int]) -> int:
-    """Return how many of some steps ended so that the run fails."""
+    """Return the number of steps, among ``positions``, whose end fails the run."""
     return sum(is_unhandled_failure(graph, position, steps[position].status) for position in positions)

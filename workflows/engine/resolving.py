@@ -1,4 +1,7 @@
-"""What templates are evaluated with: a run's input, results and outcomes, error handlers taken into account."""
+"""The values of a run for templates: input, results and outcomes.
+
+The result of an error handler stands in for the result of the step that failed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from celeriac.workflows.engine.states import StepStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedStep:
-    """What became of a step."""
+    """The status and the data of a step, as recorded."""
 
     status: StepStatus
     data: str | None  # the result, or the error, as JSON text
@@ -22,33 +25,33 @@ class RecordedStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunValues:
-    """The values of one run, as ``templates.Values`` has them.
+    """The values of a run; implements ``templates.Values``.
 
     Attributes:
-        graph: Of the run.
+        graph: Graph of the run.
         run_input: A JSON object by parameter name.
         results: JSON texts of completed steps, by position.
-        observed: What became of steps of which more than the result counts, by position.
-        error: Why the run failed, as JSON data of an ``ErrorInfo``.
+        recorded: Steps whose status counts too, not their result alone, by position.
+        error: The run's error, as JSON data of an ``ErrorInfo``.
     """
 
     graph: Graph
     run_input: str
     results: Mapping[int, str] = field(default_factory=dict)
-    observed: Mapping[int, RecordedStep] = field(default_factory=dict)
+    recorded: Mapping[int, RecordedStep] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
 
     def result(self, node: str) -> str:
-        """Return the result of a node, or what its error handler put in its place; ``null`` if there is neither."""
+        """Return the result of a node or its error handler; ``null`` without either."""
         position = self.graph.position[node]
         if position in self.results:
             return self.results[position]
         return self._value(position) or "null"
 
     def outcome(self, node: str) -> Any:
-        """Return what became of a node as JSON data of an ``Outcome``."""
+        """Return the outcome of a node as JSON data of an ``Outcome``."""
         position = self.graph.position[node]
-        own = self.observed[position]
+        own = self.recorded[position]
         value = self._value(position)
         failed = own.status is StepStatus.FAILED and own.data is not None
         return {
@@ -58,14 +61,14 @@ class RunValues:
         }
 
     def run_error(self) -> Any:
-        """Return why the run failed as JSON data of an ``ErrorInfo``."""
+        """Return the run's error as JSON data of an ``ErrorInfo``."""
         return self.error
 
     def _value(self, position: int) -> str | None:
-        own = self.observed.get(position)
+        own = self.recorded.get(position)
         if own is not None and own.status is StepStatus.COMPLETED:
             return own.data
-        handler = self.observed.get(self.graph.handlers.get(position, -1))
+        handler = self.recorded.get(self.graph.handlers.get(position, -1))
         if handler is not None and handler.status is StepStatus.COMPLETED:
             return handler.data
         return None

@@ -1,7 +1,7 @@
-"""Retry policies: whether a failed attempt is followed by another, and when.
+"""Retry policies: whether another attempt follows a failed attempt, and when.
 
-A policy is data, so that it is stored with the graph and any worker can apply it: exceptions are
-named, and a back-off of your own is a function that can be imported.
+A policy is data, so that the graph stores it and any worker can apply it: exceptions
+are named, and a back-off of your own is a function that can be imported.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ _BACKOFFS = ("exponential", "linear", "constant")
 
 
 class GiveUp(Exception):
-    """Raised by a step: it fails at once, whatever attempts are left."""
+    """Raised by a step to fail at once, even if attempts are left."""
 
 
 class RetryAfter(Exception):
-    """Raised by a step: try again after this delay, if an attempt is left, as a 429's ``Retry-After`` asks.
+    """Raised by a step to be retried after a delay, if an attempt is left.
+
+    For example, after the time that a 429's ``Retry-After`` gives.
 
     Args:
         delay: Seconds, or a timedelta.
-        reason: What the history says.
+        reason: The error's message in the history.
     """
 
     def __init__(self, delay: Seconds, reason: str = "") -> None:
@@ -43,28 +45,29 @@ class RetryAfter(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True, init=False)
 class Retry:
-    """How often a step is tried, and how long it waits in between.
+    """How often a step is tried, and how long it waits between attempts.
 
-    The wait after the n-th failure is ``delay`` (constant), ``n * delay`` (linear), ``delay * 2**(n-1)`` (exponential),
-    or what a function returns for n; never more than ``max_delay``. With jitter, a random part of up to that share
-    of it is taken off, so that steps that failed together do not come back together.
+    The wait after the n-th failure is ``delay`` (constant), ``n * delay`` (linear),
+    ``delay * 2**(n-1)`` (exponential), or the return value of a function for n; never
+    more than ``max_delay``. Jitter shortens the wait by a random part, up to that share
+    of it, so that steps that failed together do not come back together.
 
     Args:
-        max_attempts: Attempts in all, the first included. Attempts lost with their worker count too.
-        backoff: ``"exponential"``, ``"linear"``, ``"constant"``, or a function of a module, from the number of failures
-            to seconds.
+        max_attempts: Attempts in all, the first included. Lost attempts count too.
+        backoff: ``"exponential"``, ``"linear"``, ``"constant"``, or a function of a
+            module, from the number of failures to seconds.
         delay: The first wait, in seconds or as a timedelta.
         max_delay: The longest wait; by default 300 s, or ``delay`` if that is longer.
         jitter: From 0 (none) to 1.
-        retry_on: Only these exceptions, and what is derived from them, are followed by another attempt.
-        give_up_on: These are not, even if ``retry_on`` has them.
+        retry_on: Only these exceptions, and their subclasses, are retried.
+        give_up_on: These exceptions are not retried, even if ``retry_on`` has them.
 
     Raises:
         DefinitionError: an option is unknown or cannot have this value.
     """
 
     max_attempts: int
-    backoff: str  # one of the three, or "module:function"
+    backoff: str  # a name of the three, or "module:function"
     delay: float
     max_delay: float
     jitter: float
@@ -125,7 +128,11 @@ class Retry:
         return policy
 
     def retries(self, error_names: Iterable[str]) -> bool:
-        """Return whether an error is one to retry; given by the names of its class and of what that derives from."""
+        """Return whether to retry an error.
+
+        Args:
+            error_names: Names of the error's class and base classes.
+        """
         names = set(error_names)
         if _name_of(GiveUp) in names or names.intersection(self.give_up_on):
             return False
@@ -135,7 +142,7 @@ class Retry:
         """Return how many seconds to wait after a failure.
 
         Args:
-            failures: How many there have been, this one included.
+            failures: Number of failures so far, the last included.
             share: A random number from 0 to 1, for the jitter.
         """
         if self.backoff == "exponential":
@@ -151,7 +158,7 @@ class Retry:
 
 
 def error_names(error: BaseException) -> tuple[str, ...]:
-    """Return the names of an error's class and of all that it derives from, as policies name them."""
+    """Return the names of an error's class and base classes, as policies name them."""
     return tuple(_name_of(kind) for kind in type(error).__mro__)
 
 
@@ -200,7 +207,7 @@ def as_seconds(option: str, value: Any) -> float:
     """Return a time given in seconds or as a timedelta, in seconds.
 
     Raises:
-        DefinitionError: it is neither, or below 0.
+        DefinitionError: the value is neither, or below 0.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if not _is_number(seconds, int | float) or not 0 <= seconds < float("inf"):

@@ -1,4 +1,4 @@
-"""The states of runs and steps, the events that lead to them, and the facts that follow from them."""
+"""The states of runs and steps, the events behind them, and the facts that follow."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class RunStatus(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether the run is on its way to an end of its own: it may be paused, time out or be cancelled."""
+        """Whether the run is on its way to an end of its own.
+
+        It may be paused, time out or be cancelled.
+        """
         return self in (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED)
 
     @property
@@ -45,7 +48,10 @@ class RunStatus(StrEnum):
 
     @property
     def phase(self) -> Phase | None:
-        """The phase whose steps may be claimed; None if no step may. The tables have it as a generated column."""
+        """The phase whose steps may be claimed; None if no step may.
+
+        The tables have it as a generated column.
+        """
         return _RUN_PHASES.get(self)
 
     @property
@@ -109,7 +115,10 @@ class StepStatus(StrEnum):
 
     @property
     def decision(self) -> EventType | None:
-        """The event by which a step gets this status without running; None if it gets it otherwise."""
+        """The event by which a step gets this status without running.
+
+        None if the step gets it otherwise.
+        """
         return _STEP_DECISIONS.get(self)
 
 

@@ -1,7 +1,8 @@
 """Templates: where the arguments of a step, and the result of a run, come from.
 
-A template is data, so that it can be stored with the graph. It is a constant, a part of the run's
-input, of a step's result or of its outcome, or a list or dict of templates. ``evaluate`` turns it into JSON text.
+A template is data, so that the graph can store it. It is a constant; a part of the
+run's input, of a step's result, of its outcome or of the run's error; or a list or dict
+of templates. ``evaluate`` turns it into JSON text.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class ResultPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutcomePart:
-    """What became of another node, however it ended, or a field inside of that; see ``outcomes.Outcome``."""
+    """The outcome of another node, however it ended, or a field inside it.
+
+    See ``outcomes.Outcome``.
+    """
 
     node: str
     path: Path = ()
@@ -47,7 +51,7 @@ class OutcomePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunError:
-    """Why the run failed, or a field inside of that; see ``outcomes.ErrorInfo``."""
+    """The run's error, or a field inside it; see ``outcomes.ErrorInfo``."""
 
     path: Path = ()
 
@@ -74,7 +78,7 @@ class MissingPart(LookupError):
 
 
 class Values(Protocol):
-    """What templates are evaluated with."""
+    """The values with which templates are evaluated."""
 
     @property
     def run_input(self) -> str:
@@ -84,24 +88,24 @@ class Values(Protocol):
         """Return the JSON text of a node's result."""
 
     def outcome(self, node: str) -> Any:
-        """Return what became of a node, as JSON data."""
+        """Return the outcome of a node, as JSON data."""
 
     def run_error(self) -> Any:
-        """Return why the run failed, as JSON data."""
+        """Return the run's error, as JSON data."""
 
 
-def sources(template: Template) -> Iterator[str]:
-    """Yield the names of the nodes whose results ``template`` needs, with repetitions."""
+def result_sources(template: Template) -> Iterator[str]:
+    """Yield the names of nodes whose results ``template`` needs, with repetitions."""
     return (part.node for part in _leaves(template) if isinstance(part, ResultPart))
 
 
-def observed(template: Template) -> Iterator[str]:
-    """Yield the names of the nodes whose outcomes ``template`` needs, with repetitions."""
+def outcome_sources(template: Template) -> Iterator[str]:
+    """Yield the names of nodes whose outcomes ``template`` needs, with repetitions."""
     return (part.node for part in _leaves(template) if isinstance(part, OutcomePart))
 
 
 def needs_run_error(template: Template) -> bool:
-    """Return whether ``template`` needs to know why the run failed."""
+    """Return whether ``template`` needs the run's error."""
     return any(isinstance(part, RunError) for part in _leaves(template))
 
 
@@ -118,7 +122,7 @@ def _leaves(template: Template) -> Iterator[Template]:
 
 
 def to_json(template: Template) -> dict[str, Any]:
-    """Return ``template`` as plain JSON data, the form in which graphs are stored and hashed."""
+    """Return ``template`` as plain JSON data, as graphs are stored and hashed."""
     match template:
         case Constant(value=value):
             return {"constant": value}
@@ -159,7 +163,7 @@ def from_json(data: Mapping[str, Any]) -> Template:
 def evaluate(template: Template, values: Values) -> str:
     """Return the JSON text that ``template`` stands for.
 
-    A template that is one whole result is passed on as the text that is stored, unparsed.
+    If the template is a whole result, the stored text is passed on unparsed.
 
     Raises:
         MissingPart: a field or item of the path is not there; the message names it.

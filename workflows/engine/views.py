@@ -1,4 +1,4 @@
-"""What a reader of a run sees: frozen records, assembled from the projections."""
+"""Views of runs, steps and workers: frozen records, assembled from the projections."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from celeriac.workflows.engine.states import RunStatus, StepStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ErrorView:
-    """Why a step or a run failed."""
+    """The error of a step or a run that failed."""
 
     type: str  # name of the exception's class
     message: str
     traceback: str | None = None
     step: str | None = None  # of a run's error: the step that failed
-    public: bool = False  # whether the message is meant for people outside; see ``PublicError``
+    public: bool = False  # whether people outside may read the message; see ``PublicError``
 
     @property
     def public_message(self) -> str:
-        """A message that anybody may read: the error's own only if it is meant for that."""
+        """A message that anybody may read: the error's own only if it is public."""
         if self.public:
             return self.message
         return "The run failed." if self.step is None else f"Step '{self.step}' failed."
@@ -30,7 +30,7 @@ class ErrorView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepView:
-    """One step of a run."""
+    """A step of a run."""
 
     name: str  # unique in the run
     task: str  # name of the step's Celery task
@@ -45,11 +45,11 @@ class StepView:
     started_at: datetime | None  # of the last attempt
     finished_at: datetime | None
     due_at: datetime | None  # of a step that waits for its next attempt
-    error: ErrorView | None  # why it failed; of a step that is tried again: why the last attempt did
-    needs: str | None = None  # the rule of a join, if it is not that all parents succeed
-    handles: str | None = None  # the step whose error this one handles
-    compensates: str | None = None  # the step whose work this one undoes
-    hook: str | None = None  # "on_complete" or "on_failure", of a step that runs after the end of the run
+    error: ErrorView | None  # of the step, or of the last attempt if the step is retried
+    needs: str | None = None  # the rule of a join, unless all parents must succeed
+    handles: str | None = None  # the step whose error this step handles
+    compensates: str | None = None  # the step that this step compensates
+    hook: str | None = None  # "on_complete" or "on_failure", if it runs after the run's end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,7 @@ class RunView:
     id: UUID
     workflow: str
     version: str
-    graph_hash: str  # hash of the graph that it is pinned to
+    graph_hash: str  # of the graph that the run is pinned to
     status: RunStatus
     tags: Mapping[str, str]
     idempotency_key: str | None
@@ -72,10 +72,10 @@ class RunView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerScope:
-    """What a worker runs."""
+    """The steps that a worker can run."""
 
-    queues: frozenset[str] = frozenset()  # that it takes messages from; empty: not known yet
-    tasks: frozenset[str] = frozenset()  # that it has the code of
+    queues: frozenset[str] = frozenset()  # it takes messages from them; empty: not known yet
+    tasks: frozenset[str] = frozenset()  # it has their code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,8 +90,8 @@ class LiveWorker:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """A step that is ready in runs that go on."""
+    """A step that is ready in runs that accept work."""
 
     task: str
     queue: str  # empty: where the app routes the step
-    runs: tuple[UUID, ...]  # the first ones
+    runs: tuple[UUID, ...]  # the first few

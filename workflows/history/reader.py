@@ -15,7 +15,7 @@ from celeriac.workflows.engine.events import Event, EventType
 from celeriac.workflows.engine.graph import Graph
 from celeriac.workflows.engine.resolving import RecordedStep, RunValues
 from celeriac.workflows.engine.states import RunStatus, StepStatus
-from celeriac.workflows.engine.templates import evaluate, observed, sources
+from celeriac.workflows.engine.templates import evaluate, outcome_sources, result_sources
 from celeriac.workflows.engine.views import ErrorView, RunView, StepView
 from celeriac.workflows.errors import UnknownRun
 from celeriac.workflows.history.database import Database
@@ -135,7 +135,7 @@ class Reader:
             graph = self._runs.graph(graph_hash)
             if graph.returns is None:
                 return None
-            names = {*sources(graph.returns), *observed(graph.returns)}
+            names = {*result_sources(graph.returns), *outcome_sources(graph.returns)}
             needed = {graph.position[name] for name in names}
             needed |= {graph.handlers[position] for position in needed if position in graph.handlers}
             data = sa.cast(_EVENTS.c.data, sa.Text).label("data")
@@ -148,7 +148,7 @@ class Reader:
                 sa.select(data).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence).limit(1)
             ).scalar_one()
         found = {row.position: RecordedStep(status=StepStatus(row.status), data=row.data) for row in rows}
-        return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, observed=found))
+        return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, recorded=found))
 
     def input(self, run_id: UUID) -> str:
         """Return the input that a run was started with, as JSON text."""

@@ -1,4 +1,4 @@
-"""The fold of what steers and retries: each event where it may stand, and refused where it may not."""
+"""Folding the events of control and retries: accepted where they may stand, else refused."""
 
 from typing import Any
 
