@@ -148,7 +148,7 @@ class GraphBuilder:
         **role: str,
     ) -> None:
         self._admit(step)
-        if any(getattr(step.use, key) is not None for key in _ATTACHED):
+        if any(getattr(step.default_options, key) is not None for key in _ATTACHED):
             raise self._error(
                 f"cannot use {option}={step.name}", "a step that handles, undoes or follows up cannot have "
                 f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
@@ -157,7 +157,7 @@ class GraphBuilder:
             filled = bind_by_name(step, arguments, result=result, takes_rest=takes_rest, error=error)
         except UnboundParameter as problem:
             raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
-        self.nodes.append(self._node(self._name(name, None), step, step.use, filled, **role))
+        self.nodes.append(self._node(self._name(name, None), step, step.default_options, filled, **role))
 
     def _node(
         self, name: str, step: Step[..., Any], options: NodeOptions, arguments: Mapping[str, Template], **more: Any

@@ -6,8 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import Any, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from pydantic import ValidationError
 
@@ -15,7 +14,7 @@ from celeriac.workflows.authoring import location
 from celeriac.workflows.authoring.body import GraphBuilder
 from celeriac.workflows.authoring.checks import check_function
 from celeriac.workflows.authoring.names import check_name, check_version
-from celeriac.workflows.authoring.options import refuse_unknown
+from celeriac.workflows.authoring.options import WorkflowOptionArgs, refuse_unknown
 from celeriac.workflows.authoring.signatures import (
     BindingFailed,
     Parameter,
@@ -49,27 +48,19 @@ class Workflow(Generic[P, R]):
         steps: The steps that its nodes use, by step name.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        *,
-        name: str | None,
-        version: str,
-        retry: Retry | None,
-        timeout: float | timedelta | None,
-        failure_policy: str,
-        saga: bool,
-        hooks: Mapping[str, Callable[..., Any] | None],
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Unpack[WorkflowOptionArgs]) -> None:
         functools.update_wrapper(self, function, updated=())
         where = location.of_function(function)
         self.function = function
         self.module = function.__module__
+        name = options.get("name")
         self.name = check_name("workflow", function.__name__ if name is None else name, where)
-        self.version = check_version(self.name, version, where)
+        self.version = check_version(self.name, options.get("version", "1"), where)
         self.signature = read_signature(function, f"workflow {self.name!r}")
         _check_signature(self.name, self.signature, where)
-        builder = GraphBuilder(self.name, _checked_retry(self.name, retry, where))
+        builder = GraphBuilder(self.name, _checked_retry(self.name, options.get("retry"), where))
+        saga = options.get("saga", False)
+        hooks = {"on_complete": options.get("on_complete"), "on_failure": options.get("on_failure")}
         with builder.building():
             returned = _read(function, self.name, self.signature, builder)
             returns, self._result = _result(self.name, self.signature, builder, returned, where)
@@ -86,8 +77,8 @@ class Workflow(Generic[P, R]):
             version=self.version,
             nodes=tuple(builder.nodes),
             returns=returns,
-            timeout=_checked_timeout(self.name, timeout, where),
-            failure_policy=_checked_policy(self.name, failure_policy, where),
+            timeout=_checked_timeout(self.name, options.get("timeout"), where),
+            failure_policy=_checked_policy(self.name, options.get("failure_policy", FailurePolicy.FAIL_FAST), where),
             saga=saga,
         )
 
@@ -188,31 +179,8 @@ class WorkflowDecorator(Protocol):
 @overload
 def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
-def workflow(
-    *,
-    name: str | None = None,
-    version: str = "1",
-    retry: Retry | None = None,
-    timeout: float | timedelta | None = None,
-    failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
-    saga: bool = False,
-    on_complete: Callable[..., Any] | None = None,
-    on_failure: Callable[..., Any] | None = None,
-) -> WorkflowDecorator: ...
-def workflow(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    version: str = "1",
-    retry: Retry | None = None,
-    timeout: float | timedelta | None = None,
-    failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
-    saga: bool = False,
-    on_complete: Callable[..., Any] | None = None,
-    on_failure: Callable[..., Any] | None = None,
-    **unknown: Any,
-) -> Any:
+def workflow(**options: Unpack[WorkflowOptionArgs]) -> WorkflowDecorator: ...
+def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptionArgs]) -> Any:
     """Make a function a workflow; ``@workflow`` and ``@workflow(version="2")`` both work.
 
     The body is read here and now, once, with symbols in place of the parameters: calling a step adds
@@ -220,17 +188,7 @@ def workflow(
 
     Args:
         function: A plain function that calls steps.
-        name: The function's name if it is not given.
-        version: Stored with each run.
-        retry: Of steps that have no policy of their own.
-        timeout: Of a run, in seconds or as a timedelta.
-        failure_policy: Whether a run fails with its first failure, while what runs finishes and nothing new starts; or
-            whatever does not depend on the failure is still done.
-        saga: Whether completed steps are compensated, the latest first, when a run fails or is cancelled.
-        on_complete: A step or function that is called when a run has completed, with the workflow's arguments by name,
-            and what it returns as ``result``.
-        on_failure: The same for a run that failed; with the error as a parameter annotated ``ErrorInfo``.
-        unknown: None; there to tell which option was meant.
+        options: See ``WorkflowOptionArgs``.
 
     Raises:
         DefinitionError: the function does not describe a graph, or an option is unknown.
@@ -243,21 +201,10 @@ def workflow(
                 detail=f"Workflow {function.__name__!r} is async ({location.of_function(function)}). Its body only "
                 f"describes a graph: write it with 'def' and without 'await'. Its steps may be async."
             )
-        refuse_unknown(
-            unknown,
-            ("name", "version", "retry", "timeout", "failure_policy", "saga", "on_complete", "on_failure"),
-            f"workflow {function.__name__ if name is None else name!r}",
-        )
-        return Workflow(
-            function,
-            name=name,
-            version=version,
-            retry=retry,
-            timeout=timeout,
-            failure_policy=failure_policy,
-            saga=saga,
-            hooks={"on_complete": on_complete, "on_failure": on_failure},
-        )
+        name = options.get("name")
+        subject = f"workflow {function.__name__ if name is None else name!r}"
+        refuse_unknown(options, WorkflowOptionArgs.__optional_keys__, subject)
+        return Workflow(function, **options)
 
     return decorate if function is None else decorate(function)
 

@@ -1,38 +1,120 @@
-"""Options of steps and of their uses."""
+"""Options of steps, of their uses and of workflows: which there are, and which values they take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from celeriac.workflows.engine.graph import Needs
-from celeriac.workflows.engine.retry import Retry, as_seconds
+from celeriac.workflows.engine.retry import Retry, Seconds, as_seconds
 from celeriac.workflows.errors import DefinitionError
 from celeriac.workflows.text import did_you_mean
+
+Rule: TypeAlias = Literal["all_succeeded", "all_done", "any_succeeded", "none_failed", "one_failed"]
 
 _LOWEST_PRIORITY = 9  # as Celery on Redis has it; 0 is served first
 
 
+class StepOptionArgs(TypedDict, total=False):
+    """Options of ``@step``: its name, and defaults for all its uses. None counts as left out.
+
+    Attributes:
+        name: Of the step; its function's name by default.
+        queue: Queue of the step's Celery task.
+        priority: From 0, served first, to 9, served last.
+        max_attempts: How often the step is tried, lost attempts included.
+        retry: Whether and when a failed attempt is followed by another.
+        timeout: Of one attempt, in seconds or as a timedelta.
+        total_timeout: Of all attempts together, and the waits between them.
+        heartbeat_timeout: Between two calls of ``StepContext.heartbeat``.
+        needs: Which ends of the steps before it let the step run; by default all must succeed.
+        on_error: A step or function that is called if this step fails, with this step's
+            arguments by name, and with the error as a parameter annotated ``ErrorInfo``.
+            The value that it returns takes the place of the result.
+        compensate: A step or function that compensates this step when a saga fails or is
+            cancelled; called with this step's arguments by name, and its result as
+            ``result``.
+    """
+
+    name: str | None
+    queue: str | None
+    priority: int | None
+    max_attempts: int | None
+    retry: Retry | None
+    timeout: Seconds | None
+    total_timeout: Seconds | None
+    heartbeat_timeout: Seconds | None
+    needs: Rule | None
+    on_error: Callable[..., Any] | None
+    compensate: Callable[..., Any] | None
+
+
+class UseOptionArgs(StepOptionArgs, total=False):
+    """Options of ``step.options(…)``: as of ``@step``, but ``name`` is that of the node.
+
+    A node's name is unique in the workflow; by default it is the step's, numbered if that
+    is taken.
+
+    Attributes:
+        after: Results of steps to wait for without using them.
+    """
+
+    after: list[Any] | tuple[Any, ...]
+
+
+class WorkflowOptionArgs(TypedDict, total=False):
+    """Options of ``@workflow``.
+
+    Attributes:
+        name: Of the workflow; its function's name by default.
+        version: Stored with each run; ``"1"`` by default.
+        retry: Of steps that have no policy of their own.
+        timeout: Of a run, in seconds or as a timedelta.
+        failure_policy: ``"fail_fast"``, the default: the run fails with its first failure;
+            running steps finish, no step starts. ``"continue"``: steps that do not depend
+            on the failed step still run before the run fails.
+        saga: Whether completed steps are compensated, the latest first, when a run fails or
+            is cancelled; False by default.
+        on_complete: A step or function that is called when a run has completed, with the
+            workflow's arguments by name, and the run's result as ``result``.
+        on_failure: A step or function that is called when a run has failed, with the
+            workflow's arguments by name, and the error as a parameter annotated
+            ``ErrorInfo``.
+    """
+
+    name: str | None
+    version: str
+    retry: Retry | None
+    timeout: Seconds | None
+    failure_policy: Literal["fail_fast", "continue"]
+    saga: bool
+    on_complete: Callable[..., Any] | None
+    on_failure: Callable[..., Any] | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StepOptions:
-    """How a step is dispatched and tried. None leaves it to the step, then to the Celery app and the settings.
+class NodeOptions:
+    """How one use of a step is dispatched and tried.
+
+    None leaves an option to the workflow, then to the Celery app and the settings.
 
     Raises:
         ValueError: an option has a value that it cannot have; the message names both.
     """
 
+    name: str | None = None  # of the node; None: the step's, numbered if it is taken
+    after: Any = ()  # symbols of nodes to wait for without using their results; checked when the step is called
     queue: str | None = None
     priority: int | None = None
     max_attempts: int | None = None
     retry: Retry | None = None
-    timeout: float | timedelta | None = None
-    total_timeout: float | timedelta | None = None
-    heartbeat_timeout: float | timedelta | None = None
+    timeout: Seconds | None = None
+    total_timeout: Seconds | None = None
+    heartbeat_timeout: Seconds | None = None
     needs: str | None = None  # a join rule, one of Needs
     on_error: Any = None  # the step that is called with the error if this one fails
-    compensate: Any = None  # the step that undoes this one's work, in a saga
+    compensate: Any = None  # the step that compensates this one, in a saga
 
     def __post_init__(self) -> None:
         if self.needs is not None and self.needs not in list(Needs):
@@ -58,24 +140,22 @@ class StepOptions:
                 raise ValueError(f"{name}={value!r} is not a time: give seconds above 0, or a timedelta")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeOptions(StepOptions):
-    """Options of one use of a step: those of the step, and what only a use can have."""
+def refuse_unknown(given: Iterable[str], known: Collection[str], subject: str) -> None:
+    """Refuse an option that is not known, as type checkers do, with advice.
 
-    name: str | None = None  # None: the step's, numbered if it is taken
-    after: Any = ()  # symbols of nodes to wait for without using their results; checked when the step is called
-
-
-def refuse_unknown(given: Iterable[str], known: Iterable[str], subject: str) -> None:
-    """Do nothing if no option is given that is not known.
+    Args:
+        given: Names of the options that are given.
+        known: Names of the options that there are.
+        subject: How the message calls the thing that has options: ``step 'charge'``.
 
     Raises:
-        DefinitionError: there is one; the message suggests the nearest known one, or lists them.
+        DefinitionError: an option is not known; the message suggests the nearest known
+            option, or lists them all.
     """
-    known = sorted(known)
     for name in given:
-        hint = did_you_mean(name, known) or f". Options: {', '.join(known)}."
-        raise DefinitionError(detail=f"Unknown option {name!r} for {subject}{hint}")
+        if name not in known:
+            hint = did_you_mean(name, sorted(known)) or f". Options: {', '.join(sorted(known))}."
+            raise DefinitionError(detail=f"Unknown option {name!r} for {subject}{hint}")
 
 
 def _is_text(value: object) -> bool:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, fields
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import (
     Any,
     Concatenate,
     Generic,
-    Literal,
-    Never,
     ParamSpec,
     Protocol,
-    TypeAlias,
     TypeVar,
+    Unpack,
     cast,
     overload,
 )
@@ -26,14 +23,12 @@ from celeriac.workflows.authoring.body import GraphBuilder
 from celeriac.workflows.authoring.checks import check_function
 from celeriac.workflows.authoring.context import StepContext
 from celeriac.workflows.authoring.names import check_name
-from celeriac.workflows.authoring.options import NodeOptions, StepOptions, refuse_unknown
+from celeriac.workflows.authoring.options import NodeOptions, StepOptionArgs, UseOptionArgs, refuse_unknown
 from celeriac.workflows.authoring.signatures import read_signature
 from celeriac.workflows.authoring.symbols import is_symbol, source_of
 from celeriac.workflows.authoring.values import ValueInvalid
-from celeriac.workflows.engine.retry import Retry
 from celeriac.workflows.errors import ArgumentInvalid, DefinitionError, ResultInvalid
 
-Rule: TypeAlias = Literal["all_succeeded", "all_done", "any_succeeded", "none_failed", "one_failed"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -50,19 +45,17 @@ class Step(Generic[P, R]):
         module: The module that defines it.
         signature: Its parameters and its result, without the context.
         is_async: Whether the function is a coroutine function.
-        defaults: Options of uses that have none of their own.
-        use: What a use without options has.
+        default_options: Options of a call without ``.options(…)``.
     """
 
-    def __init__(self, function: Callable[..., Any], *, name: str | None, options: StepOptions) -> None:
+    def __init__(self, function: Callable[..., Any], *, name: str | None, options: NodeOptions) -> None:
         functools.update_wrapper(self, function, updated=())
         self.function = function
         self.module = function.__module__
         self.name = check_name("step", function.__name__ if name is None else name, location.of_function(function))
         self.signature = read_signature(function, f"step {self.name!r}")
         self.is_async = inspect.iscoroutinefunction(function)
-        self.defaults = options
-        self.use = NodeOptions(**_given(options))
+        self.default_options = options
         self._decoders = {p.name: p.codec.decode for p in self.signature.parameters.values()}
         self._encode = self.signature.result.encode
 
@@ -76,66 +69,26 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Add a node in the body of a workflow; run the function anywhere else."""
-        return cast("R", _use(self, args, kwargs, self.use))
+        return cast("R", _use(self, args, kwargs, self.default_options))
 
-    def options(
-        self,
-        *,
-        name: str | None = None,
-        after: list[Any] | tuple[Any, ...] = (),
-        queue: str | None = None,
-        priority: int | None = None,
-        max_attempts: int | None = None,
-        retry: Retry | None = None,
-        timeout: float | timedelta | None = None,
-        total_timeout: float | timedelta | None = None,
-        heartbeat_timeout: float | timedelta | None = None,
-        needs: Rule | None = None,
-        on_error: Callable[..., Any] | None = None,
-        compensate: Callable[..., Any] | None = None,
-        **unknown: Never,
-    ) -> StepUse[P, R]:
+    def options(self, **options: Unpack[UseOptionArgs]) -> StepUse[P, R]:
         """Return this step with options for some of its uses. Outside of a workflow they change nothing.
 
         Args:
-            name: Of the node, unique in the workflow. Without it: the step's name, numbered if it is taken.
-            after: Results of steps to wait for, without using them.
-            queue: Where the step goes.
-            priority: From 0, served first, to 9, served last.
-            max_attempts: How often the step is tried, lost attempts included.
-            retry: Whether and when a failed attempt is followed by another.
-            timeout: Of one attempt, in seconds or as a timedelta.
-            total_timeout: Of all attempts together, and the waits between them.
-            heartbeat_timeout: Between two calls of ``StepContext.heartbeat``.
-            needs: What it needs of the steps before it, in order to run; by default that all succeed.
-            on_error: A step or function that is called if this one fails, with the error as a parameter annotated
-                ``ErrorInfo``, and with this one's arguments by name. What it returns takes the place of the result.
-            compensate: A step or function that undoes what this one did, when a saga fails or is cancelled; called with
-                this one's arguments by name, and its result as ``result``.
-            unknown: None; there to tell which option was meant.
+            options: See ``UseOptionArgs``. An option that is left out is the step's own.
 
         Raises:
             DefinitionError: an option is unknown or cannot have this value.
         """
         where = location.of_caller()
         subject = f"a use of step {self.name!r} ({where})"
-        refuse_unknown(unknown, (f.name for f in fields(NodeOptions)), subject)
+        refuse_unknown(options, UseOptionArgs.__optional_keys__, subject)
+        name = options.get("name")
         if name is not None:
             check_name("use of a step", name, where)
+        after = options.pop("after", ())
         try:
-            own = StepOptions(
-                queue=queue,
-                priority=priority,
-                max_attempts=max_attempts,
-                retry=retry,
-                timeout=timeout,
-                total_timeout=total_timeout,
-                heartbeat_timeout=heartbeat_timeout,
-                needs=needs,
-                on_error=_made_step(on_error),
-                compensate=_made_step(compensate),
-            )
-            chosen = NodeOptions(name=name, after=after, **{**_given(self.defaults), **_given(own)})
+            chosen = replace(self.default_options, after=after, **_given(options))
         except ValueError as error:
             raise DefinitionError(detail=f"Bad option for {subject}: {error}.") from None
         return StepUse(step=self, chosen=chosen)
@@ -227,47 +180,32 @@ def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
-def step(
-    *,
-    name: str | None = None,
-    queue: str | None = None,
-    priority: int | None = None,
-    max_attempts: int | None = None,
-    retry: Retry | None = None,
-    timeout: float | timedelta | None = None,
-    total_timeout: float | timedelta | None = None,
-    heartbeat_timeout: float | timedelta | None = None,
-    needs: Rule | None = None,
-    on_error: Callable[..., Any] | None = None,
-    compensate: Callable[..., Any] | None = None,
-) -> StepDecorator: ...
-def step(function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
+def step(**options: Unpack[StepOptionArgs]) -> StepDecorator: ...
+def step(function: Callable[..., Any] | None = None, /, **options: Unpack[StepOptionArgs]) -> Any:
     """Make a function a step of workflows; ``@step`` and ``@step(queue=…)`` both work.
 
     Args:
         function: A plain or async function at module level. Its annotations tell how its arguments and
             its result travel as JSON. A parameter annotated ``StepContext`` is filled in; put it first,
             for then type checkers know that callers leave it out.
-        name: The function's name if it is not given.
-        options: Those of ``Step.options`` but for ``name`` and ``after``: defaults for all uses of the step.
+        options: See ``StepOptionArgs``.
 
     Raises:
         DefinitionError: the function cannot be a step, or an option is unknown or cannot have this value.
     """
+    name = options.pop("name", None)
 
     def decorate(function: Callable[..., Any]) -> Step[..., Any]:
         check_function(function, "step")
         subject = f"step {function.__name__ if name is None else name!r}"
-        refuse_unknown(options.keys() - known, ("name", *known), subject)
+        refuse_unknown(options, StepOptionArgs.__optional_keys__, subject)
         try:
-            made = {key: _made_step(options.get(key)) for key in ("on_error", "compensate")}
-            defaults = StepOptions(**{**options, **made})
+            defaults = NodeOptions(**_given(options))
         except ValueError as error:
             where = location.of_function(function)
             raise DefinitionError(detail=f"Bad option for {subject} ({where}): {error}.") from None
         return Step(function, name=name, options=defaults)
 
-    known = {f.name for f in fields(StepOptions)}
     return decorate if function is None else decorate(function)
 
 
@@ -281,16 +219,16 @@ def as_step(function: Callable[..., Any]) -> Step[..., Any]:
     if isinstance(function, Step):
         return function
     check_function(function, "step")
-    return Step(function, name=None, options=StepOptions())
+    return Step(function, name=None, options=NodeOptions())
 
 
-def _made_step(function: Any) -> Any:
-    return as_step(function) if callable(function) else function
-
-
-def _given(options: StepOptions) -> dict[str, Any]:
-    """Return the options that were given."""
-    return {f.name: value for f in fields(options) if (value := getattr(options, f.name)) is not None}
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are not None, with a step in place of each function."""
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("on_error", "compensate"):
+        if callable(given.get(name)):
+            given[name] = as_step(given[name])
+    return given
 
 
 def _use(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], chosen: NodeOptions) -> Any:

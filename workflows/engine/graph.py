@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -14,11 +14,6 @@ from celeriac.workflows.engine import templates
 from celeriac.workflows.engine.states import Phase
 from celeriac.workflows.engine.templates import Template
 from celeriac.workflows.errors import DefinitionError
-
-_OPTIONS = (
-    *("queue", "priority", "max_attempts", "retry", "timeout", "total_timeout", "heartbeat_timeout"),
-    *("needs", "handles", "compensates", "hook"),
-)
 
 
 class Needs(StrEnum):
@@ -105,6 +100,9 @@ class Node:
         arguments = {key: templates.from_json(part) for key, part in data.get("arguments", {}).items()}
         needs = None if data.get("needs") is None else Needs(data["needs"])
         return cls(**{**data, "arguments": arguments, "after": tuple(data.get("after", ())), "needs": needs})
+
+
+_OPTIONS = tuple(option.name for option in fields(Node) if option.default is None)
 
 
 @dataclass(frozen=True, kw_only=True)
