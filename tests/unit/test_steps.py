@@ -55,8 +55,8 @@ def test_step_called_as_a_plain_function_may_be_given_a_context():
 
 def test_step_tells_what_it_is():
     assert (charge.name, charge.default_options) == ("charge", NodeOptions())
-    assert (charge.is_async, charge.context_parameter, charge.module) == (False, None, __name__)
-    assert (charge_later.name, charge_later.is_async) == ("shop.charge", True)
+    assert (charge.context_parameter, charge.module) == (None, __name__)
+    assert charge_later.name == "shop.charge"
     assert charge_later.default_options == NodeOptions(queue="money", priority=0, max_attempts=5)
     assert charge_later.context_parameter == "context"
     assert charge.__doc__ == "Charge the order."

@@ -90,10 +90,6 @@ class Catalog:
         known = self.versions.get(name, {}).values()
         return next((workflow for workflow in known if workflow.graph.hash == definition), None)
 
-    def step(self, name: str) -> Step[..., Any] | None:
-        """Return the step of that name, or None."""
-        return self.steps.get(name)
-
     def _hint(self, name: str) -> str:
         if not self.workflows:
             return ": no workflows are imported. Set CELERIAC_IMPORTS to the modules that define them."

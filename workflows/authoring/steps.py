@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import (
@@ -44,7 +43,6 @@ class Step(Generic[P, R]):
         function: The function itself.
         module: The module that defines it.
         signature: Its parameters and its result, without the context.
-        is_async: Whether the function is a coroutine function.
         default_options: Options of a call without ``.options(…)``.
     """
 
@@ -54,7 +52,6 @@ class Step(Generic[P, R]):
         self.module = function.__module__
         self.name = check_name("step", function.__name__ if name is None else name, location.of_function(function))
         self.signature = read_signature(function, f"step {self.name!r}")
-        self.is_async = inspect.iscoroutinefunction(function)
         self.default_options = options
         self._decoders = {p.name: p.codec.decode for p in self.signature.parameters.values()}
         self._encode = self.signature.result.encode
