@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from celeriac.workflows.authoring import location
 from celeriac.workflows.authoring.handlers import UnboundParameter, bind_by_name
 from celeriac.workflows.authoring.names import numbered
-from celeriac.workflows.authoring.signatures import BindingFailed
+from celeriac.workflows.authoring.options import NodeOptions
+from celeriac.workflows.authoring.signatures import BindingFailed, Signature
 from celeriac.workflows.authoring.symbols import (
     Symbol,
     SymbolSource,
@@ -34,28 +35,36 @@ from celeriac.workflows.engine.templates import (
 from celeriac.workflows.errors import DefinitionError
 from celeriac.workflows.text import sentence
 
-if TYPE_CHECKING:
-    from celeriac.workflows.authoring.options import NodeOptions
-    from celeriac.workflows.authoring.steps import Step
-
 _ATTACHED = ("needs", "on_error", "compensate")
-_current: ContextVar[GraphBuilder | None] = ContextVar("celeriac_reading", default=None)
+_current: ContextVar[GraphBuilder[Any] | None] = ContextVar("celeriac_builder", default=None)
 
 
-class GraphBuilder:
+class StepDefinition(Protocol):
+    """The attributes of a step that a graph is built of."""
+
+    name: str
+    module: str
+    signature: Signature
+    default_options: NodeOptions
+
+
+S = TypeVar("S", bound=StepDefinition)
+
+
+class GraphBuilder(Generic[S]):
     """One reading of one workflow's body. Its nodes are in the order of the calls."""
 
     def __init__(self, workflow: str, retry: Retry | None = None) -> None:
         self.workflow = workflow
         self._retry = retry
         self.nodes: list[Node] = []
-        self.steps: dict[str, Step[..., Any]] = {}
-        self._uses: dict[str, tuple[Step[..., Any], NodeOptions]] = {}  # by node, of those that the body calls
+        self.steps: dict[str, S] = {}
+        self._uses: dict[str, tuple[S, NodeOptions]] = {}  # by node, of those that the body calls
         self._names: set[str] = set()
         self._numbered: Counter[str] = Counter()  # names given automatically, by step
 
     @classmethod
-    def current(cls) -> GraphBuilder | None:
+    def current(cls) -> GraphBuilder[Any] | None:
         """Return the reading that goes on, if one does."""
         return _current.get()
 
@@ -72,9 +81,7 @@ class GraphBuilder:
         """Return the symbol for a parameter of the workflow."""
         return self._symbol(InputPart(parameter=name), annotation, name)
 
-    def call(
-        self, step: Step[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: NodeOptions
-    ) -> Symbol:
+    def call(self, step: S, args: Sequence[Any], kwargs: Mapping[str, Any], options: NodeOptions) -> Symbol:
         """Add a node for a call of ``step``, and return the symbol for its result.
 
         Raises:
@@ -116,7 +123,7 @@ class GraphBuilder:
                 result=result, takes_rest=True, compensates=node.name,
             )  # fmt: skip
 
-    def attach_hook(self, step: Step[..., Any], hook: str, parameters: Iterable[str], returns: Template | None) -> None:
+    def attach_hook(self, step: S, hook: str, parameters: Iterable[str], returns: Template | None) -> None:
         """Add a node that runs once the run has ended.
 
         Args:
@@ -137,7 +144,7 @@ class GraphBuilder:
 
     def _attach(
         self,
-        step: Step[..., Any],
+        step: S,
         name: str,
         option: str,
         arguments: Mapping[str, Template],
@@ -154,14 +161,12 @@ class GraphBuilder:
                 f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
             )  # fmt: skip
         try:
-            filled = bind_by_name(step, arguments, result=result, takes_rest=takes_rest, error=error)
+            filled = bind_by_name(step.signature, arguments, result=result, takes_rest=takes_rest, error=error)
         except UnboundParameter as problem:
             raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
         self.nodes.append(self._node(self._name(name, None), step, step.default_options, filled, **role))
 
-    def _node(
-        self, name: str, step: Step[..., Any], options: NodeOptions, arguments: Mapping[str, Template], **more: Any
-    ) -> Node:
+    def _node(self, name: str, step: S, options: NodeOptions, arguments: Mapping[str, Template], **more: Any) -> Node:
         return Node(
             name=name,
             task=step.name,
@@ -212,7 +217,7 @@ class GraphBuilder:
         }
         return {"max_attempts": limit, "retry": None if retry is None else retry.to_json(), **times}
 
-    def _admit(self, step: Step[..., Any]) -> None:
+    def _admit(self, step: S) -> None:
         known = self.steps.setdefault(step.name, step)
         if known is not step:
             raise self._error(

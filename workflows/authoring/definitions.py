@@ -58,7 +58,8 @@ class Workflow(Generic[P, R]):
         self.version = check_version(self.name, options.get("version", "1"), where)
         self.signature = read_signature(function, f"workflow {self.name!r}")
         _check_signature(self.name, self.signature, where)
-        builder = GraphBuilder(self.name, _checked_retry(self.name, options.get("retry"), where))
+        retry = _checked_retry(self.name, options.get("retry"), where)
+        builder: GraphBuilder[Step[..., Any]] = GraphBuilder(self.name, retry)
         saga = options.get("saga", False)
         hooks = {"on_complete": options.get("on_complete"), "on_failure": options.get("on_failure")}
         with builder.building():
@@ -255,7 +256,7 @@ def _check_signature(name: str, signature: Signature, where: str) -> None:
             ) from None
 
 
-def _read(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder) -> Any:
+def _read(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder[Any]) -> Any:
     symbols = {p.name: builder.parameter(p.name, p.codec.annotation) for p in signature.parameters.values()}
     try:
         return function(**symbols)
@@ -269,7 +270,7 @@ def _read(function: Callable[..., Any], name: str, signature: Signature, builder
 
 
 def _result(
-    name: str, signature: Signature, builder: GraphBuilder, returned: Any, where: str
+    name: str, signature: Signature, builder: GraphBuilder[Any], returned: Any, where: str
 ) -> tuple[Template | None, Codec]:
     codec = signature.result
     if not signature.annotated_result and is_symbol(returned):

@@ -5,14 +5,11 @@ filled by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from celeriac.workflows.authoring import typehints
+from celeriac.workflows.authoring.signatures import Signature
 from celeriac.workflows.engine.outcomes import ErrorInfo
 from celeriac.workflows.engine.templates import Template
-
-if TYPE_CHECKING:
-    from celeriac.workflows.authoring.steps import Step
 
 RESULT = "result"
 
@@ -22,7 +19,7 @@ class UnboundParameter(TypeError):
 
 
 def bind_by_name(
-    step: Step[..., object],
+    signature: Signature,
     arguments: Mapping[str, Template],
     *,
     result: Template | None = None,
@@ -32,7 +29,7 @@ def bind_by_name(
     """Return what a step's parameters are filled with that nobody calls by hand.
 
     Args:
-        step: The step.
+        signature: That of the step.
         arguments: What there is, by the name of a parameter.
         result: What a parameter named ``result`` gets.
         takes_rest: Whether the only parameter that is left over gets the result, whatever its name.
@@ -45,12 +42,12 @@ def bind_by_name(
     if result is not None:
         offered[RESULT] = result
     filled = {}
-    for name, parameter in step.signature.parameters.items():
+    for name, parameter in signature.parameters.items():
         if error is not None and typehints.members(parameter.codec.annotation) == [ErrorInfo]:
             filled[name] = error
         elif name in offered:
             filled[name] = offered[name]
-    left = [name for name in step.signature.parameters if name in step.signature.required and name not in filled]
+    left = [name for name in signature.parameters if name in signature.required and name not in filled]
     if takes_rest and result is not None and len(left) == 1 and RESULT not in filled:
         filled[left.pop()] = result
     if left:
