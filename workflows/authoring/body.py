@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
 
 from celeriac.workflows.authoring import location
-from celeriac.workflows.authoring.handlers import UnboundParameter, bind_by_name
+from celeriac.workflows.authoring.handlers import Attachment, UnboundParameter, bind_by_name
 from celeriac.workflows.authoring.names import numbered
 from celeriac.workflows.authoring.options import NodeOptions
 from celeriac.workflows.authoring.signatures import BindingFailed, Signature
@@ -35,7 +35,6 @@ from celeriac.workflows.engine.templates import (
 from celeriac.workflows.errors import DefinitionError
 from celeriac.workflows.text import sentence
 
-_ATTACHED = ("needs", "on_error", "compensate")
 _current: ContextVar[GraphBuilder[Any] | None] = ContextVar("celeriac_builder", default=None)
 
 
@@ -59,7 +58,7 @@ class GraphBuilder(Generic[S]):
         self._retry = retry
         self.nodes: list[Node] = []
         self.steps: dict[str, S] = {}
-        self._uses: dict[str, tuple[S, NodeOptions]] = {}  # by node, of those that the body calls
+        self._compensations: dict[str, S] = {}  # by name of the node that they compensate
         self._names: set[str] = set()
         self._numbered: Counter[str] = Counter()  # names given automatically, by step
 
@@ -96,16 +95,25 @@ class GraphBuilder(Generic[S]):
             name: self.template_of(value, step.signature.parameters[name].codec, f"argument {name!r} of {step.name!r}")
             for name, value in bound.items()
         }
-        inputs = {name for template in arguments.values() for name in (*sources(template), *observed(template))}
+        inputs: set[str] = set()
+        for template in arguments.values():
+            inputs.update(sources(template), observed(template))
         after = tuple(name for name in self._nodes_of(options.after, step.name) if name not in inputs)
         name = self._name(step.name, options.name)
         node = self._node(name, step, options, arguments, after=after, needs=_rule(options))
         self._check_rule(node, step.name)
         self.nodes.append(node)
-        self._uses[name] = (step, options)
+        if options.compensate is not None:
+            self._compensations[name] = options.compensate
         if options.on_error is not None:
-            failure = OutcomePart(node=name, path=("error",))
-            self._attach(options.on_error, f"{name}.on_error", "on_error", arguments, error=failure, handles=name)
+            handler = Attachment(
+                name=f"{name}.on_error",
+                option="on_error",
+                arguments=arguments,
+                error=OutcomePart(node=name, path=("error",)),
+                handles=name,
+            )
+            self._attach(options.on_error, handler)
         return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
 
     def attach_compensations(self) -> None:
@@ -115,13 +123,17 @@ class GraphBuilder(Generic[S]):
             DefinitionError: a compensation does not fit its step.
         """
         for node in list(self.nodes):
-            if node.name not in self._uses or (undo := self._uses[node.name][1].compensate) is None:
-                continue
-            result = ResultPart(node=node.name)
-            self._attach(
-                undo, f"{node.name}.compensate", "compensate", node.arguments,
-                result=result, takes_rest=True, compensates=node.name,
-            )  # fmt: skip
+            step = self._compensations.get(node.name)
+            if step is not None:
+                compensation = Attachment(
+                    name=f"{node.name}.compensate",
+                    option="compensate",
+                    arguments=node.arguments,
+                    result=ResultPart(node=node.name),
+                    takes_rest=True,
+                    compensates=node.name,
+                )
+                self._attach(step, compensation)
 
     def attach_hook(self, step: S, hook: str, parameters: Iterable[str], returns: Template | None) -> None:
         """Add a node that runs once the run has ended.
@@ -136,35 +148,35 @@ class GraphBuilder(Generic[S]):
             DefinitionError: a parameter of the step cannot be filled.
         """
         arguments = {name: InputPart(parameter=name) for name in parameters}
-        failed = hook == "on_failure"
-        self._attach(
-            step, hook, hook, arguments,
-            result=None if failed else returns, error=RunError() if failed else None, hook=hook,
-        )  # fmt: skip
+        if hook == "on_failure":
+            attachment = Attachment(name=hook, option=hook, arguments=arguments, error=RunError(), hook=hook)
+        else:
+            attachment = Attachment(name=hook, option=hook, arguments=arguments, result=returns, hook=hook)
+        self._attach(step, attachment)
 
-    def _attach(
-        self,
-        step: S,
-        name: str,
-        option: str,
-        arguments: Mapping[str, Template],
-        *,
-        result: Template | None = None,
-        takes_rest: bool = False,
-        error: Template | None = None,
-        **role: str,
-    ) -> None:
+    def _attach(self, step: S, attachment: Attachment) -> None:
         self._admit(step)
-        if any(getattr(step.default_options, key) is not None for key in _ATTACHED):
+        problem = f"cannot use {attachment.option}={step.name}"
+        options = step.default_options
+        if options.needs is not None or options.on_error is not None or options.compensate is not None:
             raise self._error(
-                f"cannot use {option}={step.name}", "a step that handles, undoes or follows up cannot have "
-                f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
-            )  # fmt: skip
+                problem,
+                "a step that handles, undoes or follows up cannot have needs, on_error or compensate of its own",
+            )
         try:
-            filled = bind_by_name(step.signature, arguments, result=result, takes_rest=takes_rest, error=error)
-        except UnboundParameter as problem:
-            raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
-        self.nodes.append(self._node(self._name(name, None), step, step.default_options, filled, **role))
+            arguments = bind_by_name(step.signature, attachment)
+        except UnboundParameter as error:
+            raise self._error(problem, str(error)) from None
+        node = self._node(
+            self._name(attachment.name, None),
+            step,
+            options,
+            arguments,
+            handles=attachment.handles,
+            compensates=attachment.compensates,
+            hook=attachment.hook,
+        )
+        self.nodes.append(node)
 
     def _node(self, name: str, step: S, options: NodeOptions, arguments: Mapping[str, Template], **more: Any) -> Node:
         return Node(
@@ -208,14 +220,16 @@ class GraphBuilder(Generic[S]):
 
     def _limits(self, options: NodeOptions) -> dict[str, Any]:
         retry = options.retry or self._retry
-        limit = options.max_attempts
-        if limit is None and retry is not None:
-            limit = retry.max_attempts
-        times = {
-            name: None if (value := getattr(options, name)) is None else as_seconds(name, value)
-            for name in ("timeout", "total_timeout", "heartbeat_timeout")
-        }
-        return {"max_attempts": limit, "retry": None if retry is None else retry.to_json(), **times}
+        limits: dict[str, Any] = {"max_attempts": options.max_attempts}
+        if retry is not None:
+            limits["retry"] = retry.to_json()
+            if options.max_attempts is None:
+                limits["max_attempts"] = retry.max_attempts
+        for name in ("timeout", "total_timeout", "heartbeat_timeout"):
+            value = getattr(options, name)
+            if value is not None:
+                limits[name] = as_seconds(name, value)
+        return limits
 
     def _admit(self, step: S) -> None:
         known = self.steps.setdefault(step.name, step)

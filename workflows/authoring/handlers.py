@@ -5,6 +5,7 @@ filled by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from celeriac.workflows.authoring import typehints
 from celeriac.workflows.authoring.signatures import Signature
@@ -14,46 +15,47 @@ from celeriac.workflows.engine.templates import Template
 RESULT = "result"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """The node of an error handler, a compensation or a hook, and the values for its parameters."""
+
+    name: str  # of the node; numbered if it is taken
+    option: str  # the option that names the step, for messages: "on_error"
+    arguments: Mapping[str, Template]  # by parameter name
+    result: Template | None = None  # for a parameter named "result"
+    takes_rest: bool = False  # whether the only parameter that is left over takes the result, whatever its name
+    error: Template | None = None  # for a parameter annotated ErrorInfo
+    handles: str | None = None  # the node whose error the step handles
+    compensates: str | None = None  # the node that the step compensates
+    hook: str | None = None  # "on_complete" or "on_failure"
+
+
 class UnboundParameter(TypeError):
     """A parameter cannot be filled. The message says which, and what there is to fill parameters with."""
 
 
-def bind_by_name(
-    signature: Signature,
-    arguments: Mapping[str, Template],
-    *,
-    result: Template | None = None,
-    takes_rest: bool = False,
-    error: Template | None = None,
-) -> dict[str, Template]:
+def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Template]:
     """Return what a step's parameters are filled with that nobody calls by hand.
 
-    Args:
-        signature: That of the step.
-        arguments: What there is, by the name of a parameter.
-        result: What a parameter named ``result`` gets.
-        takes_rest: Whether the only parameter that is left over gets the result, whatever its name.
-        error: What a parameter annotated ``ErrorInfo`` gets.
-
     Raises:
-        NotFillable: a parameter is left over that has no default.
+        UnboundParameter: a parameter is left over that has no default.
     """
-    offered = dict(arguments)
-    if result is not None:
-        offered[RESULT] = result
-    filled = {}
+    offered = dict(attachment.arguments)
+    if attachment.result is not None:
+        offered[RESULT] = attachment.result
+    bound = {}
     for name, parameter in signature.parameters.items():
-        if error is not None and typehints.members(parameter.codec.annotation) == [ErrorInfo]:
-            filled[name] = error
+        if attachment.error is not None and typehints.members(parameter.codec.annotation) == [ErrorInfo]:
+            bound[name] = attachment.error
         elif name in offered:
-            filled[name] = offered[name]
-    left = [name for name in signature.parameters if name in signature.required and name not in filled]
-    if takes_rest and result is not None and len(left) == 1 and RESULT not in filled:
-        filled[left.pop()] = result
-    if left:
-        there = [*offered, *(["one annotated ErrorInfo"] if error is not None else [])]
+            bound[name] = offered[name]
+    unbound = [name for name in signature.parameters if name in signature.required and name not in bound]
+    if attachment.takes_rest and attachment.result is not None and len(unbound) == 1 and RESULT not in bound:
+        bound[unbound.pop()] = attachment.result
+    if unbound:
+        there = [*offered, *(["one annotated ErrorInfo"] if attachment.error is not None else [])]
         known = ", ".join(there) or "none"
         raise UnboundParameter(
-            f"nothing fills its parameter {left[0]!r}. Parameters are filled by name; there are: {known}"
+            f"nothing fills its parameter {unbound[0]!r}. Parameters are filled by name; there are: {known}"
         )
-    return filled
+    return bound
