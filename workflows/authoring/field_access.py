@@ -89,7 +89,7 @@ def inside(annotation: Any, key: str | int) -> Any:
             parts = unpacked(kind) or [next(iter(get_args(kind)), Any)]
             return parts[min(key, len(parts) - 1)]
         if cls is not None and isinstance(key, str) and issubclass(cls, Mapping):
-            return get_args(kind)[1] if len(get_args(kind)) == 2 else Any
+            return _key_and_value(kind)[1]
     return Any
 
 
@@ -161,8 +161,8 @@ def _item(kind: Any, key: object) -> FieldRef:
     if issubclass(cls, tuple | Sequence) and not issubclass(cls, _SCALARS):
         return _item_of_sequence(kind, key)
     if issubclass(cls, Mapping):
-        of_keys, of_values = get_args(kind) if len(get_args(kind)) == 2 else (Any, Any)
-        return FieldRef(path=(_written_key(of_keys, key),), annotation=of_values)
+        keys, values = _key_and_value(kind)
+        return FieldRef(path=(_written_key(keys, key),), annotation=values)
     if issubclass(cls, AbstractSet):
         raise NoSuchField(f"{describe(kind)} has no order, so no item {key!r}; take it inside a step")
     if fields is not None:
@@ -189,12 +189,18 @@ def _item_of_sequence(kind: Any, key: object) -> FieldRef:
     return FieldRef(path=(key,), annotation=parts[key])
 
 
-def _written_key(of_keys: Any, key: object) -> str:
+def _key_and_value(kind: Any) -> tuple[Any, Any]:
+    """Return the annotations of the keys and of the values of a mapping."""
+    found = get_args(kind)
+    return found if len(found) == 2 else (Any, Any)
+
+
+def _written_key(keys: Any, key: object) -> str:
     """Return a dict's key as JSON has it, where all keys are texts."""
     try:
-        written = TypeAdapter(dict[of_keys, Any]).dump_python({key: None}, mode="json", warnings="error")
+        written = TypeAdapter(dict[keys, Any]).dump_python({key: None}, mode="json", warnings="error")
     except (PydanticSerializationError, PydanticUserError, TypeError):
-        raise NoSuchField(f"its keys are {describe(of_keys)}, so none is {key!r}") from None
+        raise NoSuchField(f"its keys are {describe(keys)}, so none is {key!r}") from None
     return str(next(iter(written)))
 
 

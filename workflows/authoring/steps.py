@@ -116,7 +116,8 @@ class Step(Generic[P, R]):
                 arguments[name] = decode(text)
             except ValueInvalid as error:
                 raise ArgumentInvalid(step=self.name, parameter=name, reason=str(error)) from None
-        if missing := self.signature.required - arguments.keys():
+        missing = self.signature.required - arguments.keys()
+        if missing:
             raise ArgumentInvalid(step=self.name, parameter=min(missing), reason="it is missing")
         return arguments
 

@@ -110,9 +110,8 @@ def _trap(action: str, advice: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-_BINARY = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift")
-_BITWISE = ("and", "or", "xor")
-_OPERATORS = [f"{side}{name}" for name in (*_BINARY, *_BITWISE) for side in ("", "r")]
+_OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor"
+_REFLECTED = " ".join(f"r{name}" for name in _OPERATORS.split())  # 1 + symbol calls __radd__
 
 # What would need the value, in Python's words; what that is in the user's; and what to do instead.
 _REFUSED: tuple[tuple[str, str, str], ...] = (
@@ -121,7 +120,7 @@ _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("reversed next", "iterate over", "Loop inside a step."),
     ("str format bytes fspath", "make text of", "Build texts, paths and messages inside a step."),
     (
-        "int float complex index round trunc floor ceil abs neg pos invert " + " ".join(_OPERATORS),
+        f"int float complex index round trunc floor ceil abs neg pos invert {_OPERATORS} {_REFLECTED}",
         "calculate with",
         "Calculate inside a step.",
     ),

@@ -33,9 +33,12 @@ def bare(annotation: Any) -> Any:
 def members(annotation: Any) -> list[Any]:
     """Return the bare types that a value other than None may have: one, or several for a union."""
     whole = bare(annotation)
-    if get_origin(whole) in (Union, UnionType):
-        return [member for part in get_args(whole) for member in members(part)]
-    return [] if whole is NoneType else [whole]
+    if get_origin(whole) not in (Union, UnionType):
+        return [] if whole is NoneType else [whole]
+    found: list[Any] = []
+    for part in get_args(whole):
+        found += members(part)
+    return found
 
 
 def class_of(kind: Any) -> type | None:
@@ -100,10 +103,8 @@ def mentions(annotation: Any, *wanted: type, configured: bool = True) -> bool:
         wanted: Classes to look for.
         configured: Whether to look into classes with a configuration of their own as well.
     """
-    return any(
-        (cls := class_of(kind)) is not None and issubclass(cls, wanted)
-        for kind in _walk(annotation, [], configured=configured)
-    )
+    classes = (class_of(kind) for kind in _walk(annotation, [], configured=configured))
+    return any(cls is not None and issubclass(cls, wanted) for cls in classes)
 
 
 def mentions_secret(annotation: Any) -> bool:
