@@ -9,7 +9,6 @@ import pytest
 from pydantic import BaseModel, Field
 
 from celeriac import (
-    CeleriacError,
     DefinitionError,
     InputInvalid,
     StepContext,
@@ -257,7 +256,7 @@ def test_result_without_an_annotation_comes_back_as_the_step_has_it():
 
 def test_result_that_no_longer_fits_says_so():
     with pytest.raises(
-        CeleriacError, match="This run's result does not fit what workflow 'order' now says that it ret"
+        DefinitionError, match="This run's result does not fit what workflow 'order' now says that it ret"
     ):
         order_processing.decode_result('{"id":"x"}')
 

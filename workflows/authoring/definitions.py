@@ -27,7 +27,7 @@ from celeriac.workflows.authoring.values import Codec, ValueInvalid
 from celeriac.workflows.engine.graph import FailurePolicy, Graph
 from celeriac.workflows.engine.retry import Retry, as_seconds
 from celeriac.workflows.engine.templates import Template
-from celeriac.workflows.errors import CeleriacError, DefinitionError, InputInvalid
+from celeriac.workflows.errors import DefinitionError, InputInvalid
 from celeriac.workflows.text import did_you_mean
 
 P = ParamSpec("P")
@@ -141,12 +141,12 @@ class Workflow(Generic[P, R]):
         """Return the result of a run from the JSON text that its template was evaluated to.
 
         Raises:
-            CeleriacError: it does not fit the annotation, as after a change of the code.
+            DefinitionError: it does not fit the annotation, as after a change of the code.
         """
         try:
             return cast("R", self._result.decode(text))
         except ValueInvalid as error:
-            raise CeleriacError(
+            raise DefinitionError(
                 detail=f"This run's result does not fit what workflow {self.name!r} now says that it returns: {error}"
             ) from None
 
