@@ -266,7 +266,7 @@ def two_contexts(one: StepContext, two: StepContext | None) -> None: ...
             unresolved,
             (
                 "The annotations of step 'unresolved' cannot be resolved (…): name 'Nowhere' is not defined. Define or "
-                "import what they name at module level, and not under TYPE_CHECKING."
+                "import these names at module level, and not under TYPE_CHECKING."
             ),
         ),
         (
@@ -299,8 +299,8 @@ def test_symbol_cannot_leave_its_workflow_for_a_plain_call(without_place):
     with pytest.raises(DefinitionError) as caught:
         charge(leaked[0])
     assert without_place(caught.value) == (
-        "Step 'charge' cannot be called with the input 'order' of workflow 'leaking' (…): the workflow's body has been "
-        "read. Call the step inside the body."
+        "Step 'charge' cannot be called with the input 'order' of workflow 'leaking' (…): the graph of that workflow "
+        "is built. Call the step inside the body."
     )
     with pytest.raises(DefinitionError, match="Step 'charge' cannot be called with the result 'charge'"):
         charge.options(after=[leaked[1]])(Order(1))

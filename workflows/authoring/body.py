@@ -1,4 +1,4 @@
-"""Reading the body of a workflow: while it goes on, calls of steps add nodes."""
+"""The graph builder: while it is current, calls of steps add nodes to its graph."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _current: ContextVar[GraphBuilder[Any] | None] = ContextVar("celeriac_builder", 
 
 
 class StepDefinition(Protocol):
-    """The attributes of a step that a graph is built of."""
+    """The attributes of a step that the builder reads."""
 
     name: str
     module: str
@@ -51,25 +51,31 @@ S = TypeVar("S", bound=StepDefinition)
 
 
 class GraphBuilder(Generic[S]):
-    """One reading of one workflow's body. Its nodes are in the order of the calls."""
+    """Builds a single graph of a workflow. Nodes are in the order of the calls.
+
+    Attributes:
+        workflow: The workflow's name.
+        nodes: The nodes so far.
+        steps: The steps that the nodes use, by step name.
+    """
 
     def __init__(self, workflow: str, retry: Retry | None = None) -> None:
         self.workflow = workflow
         self._retry = retry
         self.nodes: list[Node] = []
         self.steps: dict[str, S] = {}
-        self._compensations: dict[str, S] = {}  # by name of the node that they compensate
+        self._compensations: dict[str, S] = {}  # by name of the node to compensate
         self._names: set[str] = set()
-        self._numbered: Counter[str] = Counter()  # names given automatically, by step
+        self._numbered: Counter[str] = Counter()  # automatic names so far, by step
 
     @classmethod
     def current(cls) -> GraphBuilder[Any] | None:
-        """Return the reading that goes on, if one does."""
+        """Return the current builder, or None outside of the body of a workflow."""
         return _current.get()
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Make this the current reading, until the block ends."""
+        """Make this builder the current builder until the block ends."""
         token = _current.set(self)
         try:
             yield
@@ -84,7 +90,7 @@ class GraphBuilder(Generic[S]):
         """Add a node for a call of ``step``, and return the symbol for its result.
 
         Raises:
-            DefinitionError: the call does not fit the step, or the workflow.
+            DefinitionError: the call does not fit the step or the workflow.
         """
         self._admit(step)
         try:
@@ -117,7 +123,7 @@ class GraphBuilder(Generic[S]):
         return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
 
     def attach_compensations(self) -> None:
-        """Add a node for each step of a saga that can be undone.
+        """Add the compensations that the options of the nodes name.
 
         Raises:
             DefinitionError: a compensation does not fit its step.
@@ -136,16 +142,16 @@ class GraphBuilder(Generic[S]):
                 self._attach(step, compensation)
 
     def attach_hook(self, step: S, hook: str, parameters: Iterable[str], returns: Template | None) -> None:
-        """Add a node that runs once the run has ended.
+        """Add a node that runs after the end of the run.
 
         Args:
-            step: What it calls.
+            step: The step of the node.
             hook: ``on_complete`` or ``on_failure``.
-            parameters: Those of the workflow.
-            returns: What the run returns.
+            parameters: Names of the workflow's parameters.
+            returns: The template of the run's result; None if there is no result.
 
         Raises:
-            DefinitionError: a parameter of the step cannot be filled.
+            DefinitionError: a parameter of the step cannot be bound.
         """
         arguments = {name: InputPart(parameter=name) for name in parameters}
         if hook == "on_failure":
@@ -161,7 +167,7 @@ class GraphBuilder(Generic[S]):
         if options.needs is not None or options.on_error is not None or options.compensate is not None:
             raise self._error(
                 problem,
-                "a step that handles, undoes or follows up cannot have needs, on_error or compensate of its own",
+                "an error handler, a compensation or a hook cannot have needs, on_error or compensate of its own",
             )
         try:
             arguments = bind_by_name(step.signature, attachment)
@@ -197,26 +203,28 @@ class GraphBuilder(Generic[S]):
         if node.inputs:
             raise self._error(
                 f"cannot use needs={node.needs.value!r} of {step!r}",
-                f"it may run without a result of {node.inputs[0]!r}; pass outcome(…) of that, or put it in after=[…]",
+                f"this step may run without a result of {node.inputs[0]!r}; pass outcome(…) of that result, "
+                "or list it in after=[…]",
             )
 
-    def template_of(self, value: Any, codec: Codec, what: str) -> Template:
+    def template_of(self, value: Any, codec: Codec, label: str) -> Template:
         """Return the template for a value that the body passes on.
 
         Args:
             value: A symbol, plain data, or a mixture of both.
-            codec: How the value will be read.
-            what: How messages call it.
+            codec: The codec that will decode the value.
+            label: The value's name in messages.
 
         Raises:
-            DefinitionError: it does not fit the annotation, or holds a symbol of another workflow.
+            DefinitionError: the value does not fit the annotation, or holds a symbol of
+                another workflow.
         """
         for symbol in symbols_in(value):
-            self._own(symbol)
+            self._own_source(symbol)
         try:
             return template_of(value, codec)
         except ValueInvalid as error:
-            raise self._error(f"cannot use {what}", str(error)) from None
+            raise self._error(f"cannot use {label}", str(error)) from None
 
     def _limits(self, options: NodeOptions) -> dict[str, Any]:
         retry = options.retry or self._retry
@@ -251,27 +259,30 @@ class GraphBuilder(Generic[S]):
         return wanted
 
     def _nodes_of(self, after: Any, step: str) -> list[str]:
-        advice = "write a list of what steps returned in this workflow, as in after=[reserved]"
+        advice = "write a list of results of this workflow's steps, as in after=[reserved]"
         if not isinstance(after, list | tuple):
             raise self._error(f"cannot use after=… of {step!r}", advice)
         names: dict[str, None] = {}
         for symbol in after:
             if not is_symbol(symbol):
                 raise self._error(f"cannot use after=… of {step!r}", f"{symbol!r} is no result of a step; {advice}")
-            part = self._own(symbol)
-            if not isinstance(part.template, ResultPart):
-                raise self._error(f"cannot use after=… of {step!r}", f"{part.label} is there from the start; {advice}")
-            names[part.template.node] = None
+            source = self._own_source(symbol)
+            if not isinstance(source.template, ResultPart):
+                raise self._error(
+                    f"cannot use after=… of {step!r}", f"{source.label} is there from the start; {advice}"
+                )
+            names[source.template.node] = None
         return list(names)
 
-    def _own(self, symbol: Symbol) -> SymbolSource:
-        part = source_of(symbol)
-        if part.builder is not self:
-            again = "from an earlier reading of the same body" if part.workflow == self.workflow else "not of this one"
+    def _own_source(self, symbol: Symbol) -> SymbolSource:
+        source = source_of(symbol)
+        if source.builder is not self:
+            owner = "an earlier build of the same graph" if source.workflow == self.workflow else "another workflow"
             raise self._error(
-                f"cannot use {part.label} of workflow {part.workflow!r}", f"it is {again}; make it a parameter instead"
+                f"cannot use {source.label} of workflow {source.workflow!r}",
+                f"it belongs to {owner}; make it a parameter instead",
             )
-        return part
+        return source
 
     def _symbol(self, template: InputPart | ResultPart, annotation: Any, expression: str) -> Symbol:
         return Symbol(

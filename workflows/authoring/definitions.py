@@ -1,4 +1,4 @@
-"""Workflows: functions whose body, read once, describes a graph of steps."""
+"""Workflows: functions whose body, called once with symbols, describes a graph."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ R = TypeVar("R")
 
 
 class Workflow(Generic[P, R]):
-    """A graph of steps, and how its input and its result travel; made by ``@workflow``.
+    """A graph of steps, with codecs for input and result; made by ``@workflow``.
 
     Attributes:
-        name: Unique in a process; what the command and the client call it.
-        version: Stored with each run, for people to read. A run keeps the graph that it started with,
-            whether or not the version changes.
-        function: The function that describes it.
-        module: The module that defines it.
-        signature: Its parameters and its result.
-        graph: What its body describes.
-        steps: The steps that its nodes use, by step name.
+        name: Unique in a process; names the workflow in commands and in the client.
+        version: Stored with each run, for people to read. A run keeps the graph that it
+            started with, whether or not the version changes.
+        function: The decorated function.
+        module: The module that defines the function.
+        signature: The parameters and the result.
+        graph: The graph that the function's body describes.
+        steps: The steps that the nodes use, by step name.
     """
 
     def __init__(self, function: Callable[..., Any], **options: Unpack[WorkflowOptionArgs]) -> None:
@@ -63,7 +63,7 @@ class Workflow(Generic[P, R]):
         saga = options.get("saga", False)
         hooks = {"on_complete": options.get("on_complete"), "on_failure": options.get("on_failure")}
         with builder.building():
-            returned = _read(function, self.name, self.signature, builder)
+            returned = _call_body(function, self.name, self.signature, builder)
             returns, self._result = _result(self.name, self.signature, builder, returned, where)
             if saga:
                 builder.attach_compensations()
@@ -87,16 +87,17 @@ class Workflow(Generic[P, R]):
         return f"<workflow {self.name!r} of {self.module}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:  # noqa: ARG002 - so that calls are type-checked
-        """Refuse: a workflow runs where workers are.
+        """Refuse: only workers run a workflow.
 
         Raises:
-            DefinitionError: always; it tells how to start a run.
+            DefinitionError: always; the message tells how to start a run.
         """
         builder = GraphBuilder.current()
         if builder is not None:
             raise DefinitionError(
                 detail=f"Workflow {builder.workflow!r} cannot call workflow {self.name!r} ({location.of_caller()}): "
-                f"only steps can be called. Call its steps, or put what both need into a plain function that does."
+                f"only steps can be called. Call its steps, or put the common part into a plain function "
+                "that calls them."
             )
         raise DefinitionError(
             detail=f"Workflow {self.name!r} cannot be called ({location.of_caller()}). Start a run of it with "
@@ -104,9 +105,10 @@ class Workflow(Generic[P, R]):
         )
 
     def encode_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """Return the input of a run as the text of a JSON object, by parameter name, defaults included.
+        """Return the input of a run as JSON text: an object by parameter name.
 
-        Values may be what the annotations say, or data that pydantic turns into that.
+        Parameters that are not given have their defaults. Values may be of the
+        annotated types, or data that pydantic converts to these.
 
         Raises:
             InputInvalid: an argument is missing, unexpected, or does not fit.
@@ -118,13 +120,14 @@ class Workflow(Generic[P, R]):
         return self._write_input(given, lambda parameter, value: parameter.codec.encode(parameter.codec.accept(value)))
 
     def encode_json_input(self, value: Any) -> str:
-        """Return the input of a run from JSON data, as the command line and HTTP have it.
+        """Return the input of a run as JSON text, from data of the command or of HTTP.
 
-        An object whose keys are parameters, all required ones among them, gives them by name.
-        Otherwise the value is that of the only parameter. None is no input if none is required.
+        An object gives the parameters by name if all its keys are parameters and all
+        required parameters are among its keys. None gives no parameter if none is
+        required. Any other value is the value of the only parameter.
 
         Raises:
-            InputInvalid: the value is neither, or does not fit.
+            InputInvalid: the value has none of these forms, or does not fit.
         """
         parameters = self.signature.parameters
         if isinstance(value, Mapping) and self.signature.required <= value.keys() <= parameters.keys():
@@ -138,10 +141,11 @@ class Workflow(Generic[P, R]):
         return self._write_input(given, lambda parameter, value: parameter.codec.normalize(value))
 
     def decode_result(self, text: str) -> R:
-        """Return the result of a run from the JSON text that its template was evaluated to.
+        """Return the result of a run from the JSON text of its evaluated template.
 
         Raises:
-            DefinitionError: it does not fit the annotation, as after a change of the code.
+            DefinitionError: the text does not fit the annotation, as after a change of
+                the code.
         """
         try:
             return cast("R", self._result.decode(text))
@@ -171,7 +175,7 @@ class Workflow(Generic[P, R]):
 
 
 class WorkflowDecorator(Protocol):
-    """What ``@workflow(…)`` is."""
+    """The decorator that ``@workflow(…)`` returns."""
 
     def __call__(self, function: Callable[P, R], /) -> Workflow[P, R]:
         """Return the workflow that the function describes."""
@@ -182,17 +186,19 @@ def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
 def workflow(**options: Unpack[WorkflowOptionArgs]) -> WorkflowDecorator: ...
 def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptionArgs]) -> Any:
-    """Make a function a workflow; ``@workflow`` and ``@workflow(version="2")`` both work.
+    """Make a function a workflow, as ``@workflow`` or ``@workflow(version="2")``.
 
-    The body is read here and now, once, with symbols in place of the parameters: calling a step adds
-    it to the graph, passing on a symbol makes one step wait for another.
+    The decorator calls the function once, with symbols in place of the arguments. Each
+    call of a step in the body adds a node to the graph. Passing the symbol of a result
+    to a step makes that step wait for the result.
 
     Args:
         function: A plain function that calls steps.
         options: See ``WorkflowOptionArgs``.
 
     Raises:
-        DefinitionError: the function does not describe a graph, or an option is unknown.
+        DefinitionError: the function does not describe a graph, or an option is unknown
+            or cannot have its value.
     """
 
     def decorate(function: Callable[..., Any]) -> Workflow[..., Any]:
@@ -256,8 +262,9 @@ def _check_signature(name: str, signature: Signature, where: str) -> None:
             ) from None
 
 
-def _read(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder[Any]) -> Any:
-    symbols = {p.name: builder.parameter(p.name, p.codec.annotation) for p in signature.parameters.values()}
+def _call_body(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder[Any]) -> Any:
+    parameters = signature.parameters
+    symbols = {name: builder.parameter(name, parameters[name].codec.annotation) for name in parameters}
     try:
         return function(**symbols)
     except ValidationError as error:
@@ -278,7 +285,7 @@ def _result(
     if codec.annotation in (None, type(None)) and returned is not None:
         raise DefinitionError(
             detail=f"Workflow {name!r} returns something, but is annotated to return None ({where}). "
-            f"Annotate what it returns, or return nothing."
+            f"Annotate the result, or return nothing."
         )
-    template = builder.template_of(returned, codec, "what it returns")
+    template = builder.template_of(returned, codec, "its result")
     return (None if returned is None else template), codec

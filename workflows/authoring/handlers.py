@@ -1,5 +1,6 @@
-"""Nodes that the body of a workflow does not call: error handlers, compensations and hooks. Their parameters are
-filled by name.
+"""Error handlers, compensations and hooks: nodes that the body does not call.
+
+Their parameters are bound by name.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ RESULT = "result"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attachment:
-    """The node of an error handler, a compensation or a hook, and the values for its parameters."""
+    """The node of an error handler, a compensation or a hook, with values to bind."""
 
     name: str  # of the node; numbered if it is taken
     option: str  # the option that names the step, for messages: "on_error"
     arguments: Mapping[str, Template]  # by parameter name
     result: Template | None = None  # for a parameter named "result"
-    takes_rest: bool = False  # whether the only parameter that is left over takes the result, whatever its name
+    takes_rest: bool = False  # the only parameter left over takes the result
     error: Template | None = None  # for a parameter annotated ErrorInfo
     handles: str | None = None  # the node whose error the step handles
     compensates: str | None = None  # the node that the step compensates
@@ -31,14 +32,22 @@ class Attachment:
 
 
 class UnboundParameter(TypeError):
-    """A parameter cannot be filled. The message says which, and what there is to fill parameters with."""
+    """A parameter cannot be bound.
+
+    The message names the parameter, and the names that have a value.
+    """
 
 
 def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Template]:
-    """Return what a step's parameters are filled with that nobody calls by hand.
+    """Bind the parameters of a handler, compensation or hook by name.
+
+    A parameter annotated ``ErrorInfo`` takes the error, by any name.
+
+    Returns:
+        A template by parameter name, without the parameters left to their defaults.
 
     Raises:
-        UnboundParameter: a parameter is left over that has no default.
+        UnboundParameter: a parameter without a default is left over.
     """
     offered = dict(attachment.arguments)
     if attachment.result is not None:
@@ -53,8 +62,10 @@ def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Temp
     if attachment.takes_rest and attachment.result is not None and len(unbound) == 1 and RESULT not in bound:
         bound[unbound.pop()] = attachment.result
     if unbound:
-        there = [*offered, *(["one annotated ErrorInfo"] if attachment.error is not None else [])]
-        known = ", ".join(there) or "none"
+        names = [*offered]
+        if attachment.error is not None:
+            names.append("a parameter annotated ErrorInfo")
+        known = ", ".join(names) or "none"
         raise UnboundParameter(
             f"nothing fills its parameter {unbound[0]!r}. Parameters are filled by name; there are: {known}"
         )

@@ -1,4 +1,4 @@
-"""Options of steps, of their uses and of workflows: which there are, and which values they take."""
+"""Options of steps, of their uses and of workflows: names, types and checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _LOWEST_PRIORITY = 9  # as Celery on Redis has it; 0 is served first
 
 
 class StepOptionArgs(TypedDict, total=False):
-    """Options of ``@step``: its name, and defaults for all its uses. None counts as left out.
+    """Options of ``@step``: its name, and defaults for all uses of the step.
+
+    None counts as left out.
 
     Attributes:
         name: Of the step; its function's name by default.
@@ -28,13 +30,14 @@ class StepOptionArgs(TypedDict, total=False):
         timeout: Of one attempt, in seconds or as a timedelta.
         total_timeout: Of all attempts together, and the waits between them.
         heartbeat_timeout: Between two calls of ``StepContext.heartbeat``.
-        needs: Which ends of the steps before it let the step run; by default all must succeed.
+        needs: Which outcomes of the steps before this step let it run; by default all
+            must succeed.
         on_error: A step or function that is called if this step fails, with this step's
-            arguments by name, and with the error as a parameter annotated ``ErrorInfo``.
-            The value that it returns takes the place of the result.
-        compensate: A step or function that compensates this step when a saga fails or is
-            cancelled; called with this step's arguments by name, and its result as
-            ``result``.
+            arguments by name, and with the error as a parameter annotated
+            ``ErrorInfo``. The value that it returns takes the place of the result.
+        compensate: A step or function that reverses the effects of this step when a
+            saga fails or is cancelled; called with this step's arguments by name, and
+            its result as ``result``.
     """
 
     name: str | None
@@ -51,10 +54,10 @@ class StepOptionArgs(TypedDict, total=False):
 
 
 class UseOptionArgs(StepOptionArgs, total=False):
-    """Options of ``step.options(…)``: as of ``@step``, but ``name`` is that of the node.
+    """Options of ``step.options(…)``: those of ``@step``, but ``name`` names the node.
 
-    A node's name is unique in the workflow; by default it is the step's, numbered if that
-    is taken.
+    The name of a node is unique in the workflow. The default is the step's name,
+    numbered if that name is taken.
 
     Attributes:
         after: Results of steps to wait for without using them.
@@ -71,13 +74,13 @@ class WorkflowOptionArgs(TypedDict, total=False):
         version: Stored with each run; ``"1"`` by default.
         retry: Of steps that have no policy of their own.
         timeout: Of a run, in seconds or as a timedelta.
-        failure_policy: ``"fail_fast"``, the default: the run fails with its first failure;
-            running steps finish, no step starts. ``"continue"``: steps that do not depend
-            on the failed step still run before the run fails.
-        saga: Whether completed steps are compensated, the latest first, when a run fails or
-            is cancelled; False by default.
-        on_complete: A step or function that is called when a run has completed, with the
-            workflow's arguments by name, and the run's result as ``result``.
+        failure_policy: ``"fail_fast"``, the default: the run fails with its first
+            failure; running steps finish, no step starts. ``"continue"``: steps that do
+            not depend on the failed step still run.
+        saga: Whether completed steps are compensated, the latest first, when a run
+            fails or is cancelled; False by default.
+        on_complete: A step or function that is called when a run has completed, with
+            the workflow's arguments by name, and the run's result as ``result``.
         on_failure: A step or function that is called when a run has failed, with the
             workflow's arguments by name, and the error as a parameter annotated
             ``ErrorInfo``.
@@ -95,7 +98,7 @@ class WorkflowOptionArgs(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeOptions:
-    """How one use of a step is dispatched and tried.
+    """How a use of a step is dispatched and tried.
 
     None leaves an option to the workflow, then to the Celery app and the settings.
 
@@ -104,7 +107,7 @@ class NodeOptions:
     """
 
     name: str | None = None  # of the node; None: the step's, numbered if it is taken
-    after: Any = ()  # symbols of nodes to wait for without using their results; checked when the step is called
+    after: Any = ()  # results of steps to wait for; checked when the step is called
     queue: str | None = None
     priority: int | None = None
     max_attempts: int | None = None
@@ -112,9 +115,9 @@ class NodeOptions:
     timeout: Seconds | None = None
     total_timeout: Seconds | None = None
     heartbeat_timeout: Seconds | None = None
-    needs: str | None = None  # a join rule, one of Needs
-    on_error: Any = None  # the step that is called with the error if this one fails
-    compensate: Any = None  # the step that compensates this one, in a saga
+    needs: str | None = None  # a join rule: a member of Needs
+    on_error: Any = None  # called with the error if this step fails
+    compensate: Any = None  # compensates this step, in a saga
 
     def __post_init__(self) -> None:
         if self.needs is not None and self.needs not in list(Needs):
@@ -146,7 +149,7 @@ def refuse_unknown(given: Iterable[str], known: Collection[str], subject: str) -
     Args:
         given: Names of the options that are given.
         known: Names of the options that there are.
-        subject: How the message calls the thing that has options: ``step 'charge'``.
+        subject: The owner of the options, for the message: ``step 'charge'``.
 
     Raises:
         DefinitionError: an option is not known; the message suggests the nearest known

@@ -1,4 +1,4 @@
-"""Steps: functions that a workflow is made of, each of which is a Celery task of its own name."""
+"""Steps: functions that workflows call, each of them a Celery task of the same name."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ R = TypeVar("R")
 class Step(Generic[P, R]):
     """A function that a workflow can use as a step; made by ``@step``.
 
-    In the body of a workflow, calling it adds a node to the graph and returns a symbol, typed as the
-    result. Anywhere else it is the plain function: it runs, and an async one returns its coroutine.
+    In the body of a workflow, a call adds a node to the graph and returns a symbol,
+    typed as the result. Anywhere else a call runs the plain function; an async function
+    returns its coroutine.
 
     Attributes:
         name: Unique in a process; also the name of the Celery task.
-        function: The function itself.
-        module: The module that defines it.
-        signature: Its parameters and its result, without the context.
+        function: The decorated function.
+        module: The module that defines the function.
+        signature: The parameters and the result, without the context.
         default_options: Options of a call without ``.options(…)``.
     """
 
@@ -58,7 +59,7 @@ class Step(Generic[P, R]):
 
     @property
     def context_parameter(self) -> str | None:
-        """The parameter annotated ``StepContext``, if there is one. Callers do not fill it."""
+        """Name of the parameter annotated ``StepContext``; callers leave it out."""
         return self.signature.context_parameter
 
     def __repr__(self) -> str:
@@ -69,13 +70,16 @@ class Step(Generic[P, R]):
         return cast("R", _use(self, args, kwargs, self.default_options))
 
     def options(self, **options: Unpack[UseOptionArgs]) -> StepUse[P, R]:
-        """Return this step with options for some of its uses. Outside of a workflow they change nothing.
+        """Return this step with options for some of its uses.
+
+        Outside of a workflow the options change nothing.
 
         Args:
-            options: See ``UseOptionArgs``. An option that is left out is the step's own.
+            options: See ``UseOptionArgs``. The step's own options stand in for those
+                left out.
 
         Raises:
-            DefinitionError: an option is unknown or cannot have this value.
+            DefinitionError: an option is unknown or cannot have its value.
         """
         where = location.of_caller()
         subject = f"a use of step {self.name!r} ({where})"
@@ -91,11 +95,11 @@ class Step(Generic[P, R]):
         return StepUse(step=self, chosen=chosen)
 
     def call(self, arguments: Mapping[str, Any], context: StepContext) -> Any:
-        """Run the function and return what it returns; a coroutine, if it is async.
+        """Call the function and return its result; the coroutine of an async function.
 
         Args:
             arguments: Values by parameter name.
-            context: Handed over if the function asks for it.
+            context: Passed on if the function declares a parameter for a context.
         """
         if self.context_parameter is None:
             return self.function(**arguments)
@@ -105,7 +109,8 @@ class Step(Generic[P, R]):
         """Return the arguments of a call from JSON texts by parameter name.
 
         Raises:
-            ArgumentInvalid: one does not fit, is missing, or is not known, as after a change of the code.
+            ArgumentInvalid: an argument does not fit, is missing, or is not known, as
+                after a change of the code.
         """
         arguments = {}
         for name, text in texts.items():
@@ -122,10 +127,11 @@ class Step(Generic[P, R]):
         return arguments
 
     def encode_result(self, value: Any) -> str:
-        """Return what the function returned as JSON text, which ``decode_result`` is sure to read.
+        """Return the function's result as JSON text, for ``decode_result`` to read.
 
         Raises:
-            ResultInvalid: it does not fit the annotation, or has no JSON, such as NaN.
+            ResultInvalid: the result does not fit the annotation, or has no JSON, such
+                as NaN.
         """
         try:
             return self._encode(value)
@@ -136,7 +142,8 @@ class Step(Generic[P, R]):
         """Return the value that ``encode_result`` wrote as ``text``.
 
         Raises:
-            ResultInvalid: it does not fit the annotation, as after a change of the code.
+            ResultInvalid: the value does not fit the annotation, as after a change of
+                the code.
         """
         try:
             return cast("R", self.signature.result.decode(text))
@@ -146,7 +153,10 @@ class Step(Generic[P, R]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepUse(Generic[P, R]):
-    """A step with options for some of its uses; made by ``step.options(…)``, called as the step is."""
+    """A step with options for some of its uses; made by ``step.options(…)``.
+
+    It is called as the step is.
+    """
 
     step: Step[P, R]
     chosen: NodeOptions
@@ -157,7 +167,10 @@ class StepUse(Generic[P, R]):
 
 
 class StepDecorator(Protocol):
-    """What ``@step(…)`` is: it takes the function, and hides its context and its being async from callers."""
+    """The decorator that ``@step(…)`` returns.
+
+    Its types hide from callers that the function takes a context, or is async.
+    """
 
     @overload
     def __call__(self, function: Callable[Concatenate[StepContext, P], Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
@@ -183,13 +196,15 @@ def step(function: Callable[..., Any] | None = None, /, **options: Unpack[StepOp
     """Make a function a step of workflows; ``@step`` and ``@step(queue=…)`` both work.
 
     Args:
-        function: A plain or async function at module level. Its annotations tell how its arguments and
-            its result travel as JSON. A parameter annotated ``StepContext`` is filled in; put it first,
-            for then type checkers know that callers leave it out.
+        function: A plain or async function at module level. Its annotations tell how
+            its arguments and its result travel as JSON. A parameter annotated
+            ``StepContext`` is filled in; put that parameter first, because then type
+            checkers know that callers leave it out.
         options: See ``StepOptionArgs``.
 
     Raises:
-        DefinitionError: the function cannot be a step, or an option is unknown or cannot have this value.
+        DefinitionError: the function cannot be a step, or an option is unknown or
+            cannot have its value.
     """
     name = options.pop("name", None)
 
@@ -209,7 +224,7 @@ def step(function: Callable[..., Any] | None = None, /, **options: Unpack[StepOp
 
 @functools.cache
 def as_step(function: Callable[..., Any]) -> Step[..., Any]:
-    """Return the step that a function is made, the same one each time; a step is one already.
+    """Return the step of a function, the same for each call; return a step as it is.
 
     Raises:
         DefinitionError: the function cannot be a step.
@@ -233,11 +248,12 @@ def _use(step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], ch
     builder = GraphBuilder.current()
     if builder is not None:
         return builder.call(step, args, kwargs, chosen)
-    for symbol in filter(is_symbol, (*args, *kwargs.values(), *chosen.after)):  # not inside: data may be large
-        part = source_of(symbol)
+    values = (*args, *kwargs.values(), *chosen.after)
+    for symbol in filter(is_symbol, values):  # not inside of values: data may be large
+        source = source_of(symbol)
         raise DefinitionError(
-            detail=f"Step {step.name!r} cannot be called with {part.label} of workflow {part.workflow!r} "
-            f"({location.of_caller()}): the workflow's body has been read. Call the step inside the body."
+            detail=f"Step {step.name!r} cannot be called with {source.label} of workflow {source.workflow!r} "
+            f"({location.of_caller()}): the graph of that workflow is built. Call the step inside the body."
         )
     if step.context_parameter is None or _brings_context(args, kwargs):
         return step.function(*args, **kwargs)
