@@ -127,6 +127,9 @@ class UnknownRun(CeleriacError):
 class UnknownStatus(CeleriacError):
     """No state of runs has that name."""
 
+    status: str
+    known: str
+
     message = "Unknown status {status!r}. There are: {known}."
 
 
@@ -174,6 +177,10 @@ class InvalidRunState(CeleriacError):
 
 class IdempotencyKeyReused(CeleriacError):
     """An idempotency key started a run with other input before."""
+
+    workflow: str
+    idempotency_key: str
+    run_id: UUID | str
 
     message = (
         "Idempotency key {idempotency_key!r} of workflow {workflow!r} started run {run_id} with other input before. "

@@ -88,7 +88,7 @@ def rejected(order: Order) -> str:
     ship(order, order.id)  # type: ignore[arg-type]
     charge.options(queue=1)(order)  # type: ignore[arg-type]
     charge.options(after=validate(order))(order)  # type: ignore[arg-type]
-    charge.options(afterr=[])(order)  # type: ignore[arg-type]
+    charge.options(afterr=[])(order)  # type: ignore[call-arg]
     charge.options(name="x")("order")  # type: ignore[arg-type]
     return charge(order)  # type: ignore[return-value]
 

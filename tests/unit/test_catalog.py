@@ -60,8 +60,6 @@ def test_catalog_knows_what_it_was_made_of_and_the_steps_in_use():
     assert catalog.workflows == {"order_processing": order_processing}
     assert catalog.steps == {"charge": charge, "unused": unused}
     assert catalog.workflow("order_processing") is order_processing
-    assert catalog.step("charge") is charge
-    assert catalog.step("nothing") is None
 
 
 def test_catalog_cannot_be_changed():
@@ -71,7 +69,7 @@ def test_catalog_cannot_be_changed():
 
 def test_two_catalogs_know_nothing_of_each_other():
     assert Catalog.of(unused).workflows == {}
-    assert Catalog.of(order_processing).step("unused") is None
+    assert Catalog.of(order_processing).steps == {"charge": charge}
 
 
 def test_unknown_workflow_is_told_with_the_nearest_and_all():

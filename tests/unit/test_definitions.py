@@ -9,7 +9,6 @@ import pytest
 from pydantic import BaseModel, Field
 
 from celeriac import (
-    CeleriacError,
     DefinitionError,
     InputInvalid,
     StepContext,
@@ -124,7 +123,7 @@ def test_body_becomes_a_graph():
     assert Graph.from_json(json.loads(json.dumps(order_processing.graph.to_json()))) == order_processing.graph
 
 
-def test_reading_the_same_body_again_gives_the_same_graph():
+def test_calling_the_same_body_again_gives_the_same_graph():
     again = workflow(name="order", version="7")(order_processing_body)
     assert again.graph.hash == order_processing.graph.hash
 
@@ -257,7 +256,7 @@ def test_result_without_an_annotation_comes_back_as_the_step_has_it():
 
 def test_result_that_no_longer_fits_says_so():
     with pytest.raises(
-        CeleriacError, match="This run's result does not fit what workflow 'order' now says that it ret"
+        DefinitionError, match="This run's result does not fit what workflow 'order' now says that it ret"
     ):
         order_processing.decode_result('{"id":"x"}')
 
@@ -436,7 +435,7 @@ def refused_call_of_a_workflow(order: Order) -> None:
     leaking(order)
 
 
-AFTER = "write a list of what steps returned in this workflow, as in after=[reserved]."
+AFTER = "write a list of results of this workflow's steps, as in after=[reserved]."
 INSTANCE = "pass a dict with its fields, or make it inside a step."
 
 
@@ -499,14 +498,14 @@ INSTANCE = "pass a dict with its fields, or make it inside a step."
         ),
         (
             refused_symbol_of_another,
-            "cannot use the input 'order' of workflow 'leaking' (…): it is not of this one; make it a parameter",
+            "cannot use the input 'order' of workflow 'leaking' (…): it belongs to another workflow; make it a",
         ),
         (
             refused_nested_symbol_of_another,
-            "cannot use the result 'charge.amount' of workflow 'leaking' (…): it is not",
+            "cannot use the result 'charge.amount' of workflow 'leaking' (…): it belongs",
         ),
-        (refused_after_of_another, "cannot use the result 'charge' of workflow 'leaking' (…): it is not of this one"),
-        (refused_return_of_another, "cannot use the result 'charge' of workflow 'leaking' (…): it is not of this one"),
+        (refused_after_of_another, "cannot use the result 'charge' of workflow 'leaking' (…): it belongs to another"),
+        (refused_return_of_another, "cannot use the result 'charge' of workflow 'leaking' (…): it belongs to another"),
         (refused_after_symbol, f"cannot use after=… of 'charge' (…): {AFTER}"),
         (refused_after_text, f"cannot use after=… of 'charge' (…): {AFTER}"),
         (refused_after_name, f"cannot use after=… of 'charge' (…): 'validate' is no result of a step; {AFTER}"),
@@ -521,17 +520,17 @@ INSTANCE = "pass a dict with its fields, or make it inside a step."
         ),
         (
             refused_wrong_return,
-            "cannot use what it returns (…): Input should be a valid dictionary or instance of Parc",
+            "cannot use its result (…): Input should be a valid dictionary or instance of Parc",
         ),
         (
             refused_return_for_none,
-            "returns something, but is annotated to return None (…). Annotate what it returns, or return nothing.",
+            "returns something, but is annotated to return None (…). Annotate the result, or return nothing.",
         ),
-        (refused_constant_return, "cannot use what it returns (…): Input should be a valid integer, unable to parse"),
+        (refused_constant_return, "cannot use its result (…): Input should be a valid integer, unable to parse"),
         (refused_no_steps, "has no steps (…). Call a step in its body."),
         (
             refused_call_of_a_workflow,
-            "cannot call workflow 'leaking' (…): only steps can be called. Call its steps, or put what both need",
+            "cannot call workflow 'leaking' (…): only steps can be called. Call its steps, or put the common part",
         ),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -593,7 +592,7 @@ def test_unknown_option_of_a_workflow_is_refused():
     assert str(caught.value) == message
 
 
-def test_symbol_of_an_earlier_reading_of_the_same_body_is_refused():
+def test_symbol_of_an_earlier_build_of_the_same_graph_is_refused():
     kept: list[Any] = []
 
     def again(order: Order) -> None:
@@ -601,7 +600,7 @@ def test_symbol_of_an_earlier_reading_of_the_same_body_is_refused():
         collect([kept[0]])
 
     workflow(again)
-    with pytest.raises(DefinitionError, match="from an earlier reading of the same body"):
+    with pytest.raises(DefinitionError, match="it belongs to an earlier build of the same graph; make"):
         workflow(again)
 
 
@@ -623,7 +622,7 @@ def test_workflow_is_not_called_but_started(without_place):
     )
 
 
-def test_workflow_may_be_defined_while_another_is_read():
+def test_workflow_may_be_defined_while_another_is_built():
     inner: list[Any] = []
 
     def outer(order: Order) -> None:

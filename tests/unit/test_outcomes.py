@@ -74,7 +74,7 @@ def test_outcomes_may_sit_in_lists_and_their_fields_may_be_passed_on():
 
 @pytest.mark.parametrize("value", [None, 3, "charge"])
 def test_an_outcome_of_what_is_no_result_is_refused(value):
-    with pytest.raises(DefinitionError, match=r"outcome\(…\) cannot take .* It takes what a step returned"):
+    with pytest.raises(DefinitionError, match=r"outcome\(…\) cannot take .* It takes the result of a step"):
         outcome(value)
 
 

@@ -2,7 +2,7 @@ import asyncio
 import functools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from celeriac import (
     step,
     workflow,
 )
-from celeriac.workflows.authoring.options import NodeOptions, StepOptions
+from celeriac.workflows.authoring.options import NodeOptions, UseOptionArgs
 from celeriac.workflows.authoring.steps import StepUse
 
 
@@ -54,10 +54,10 @@ def test_step_called_as_a_plain_function_may_be_given_a_context():
 
 
 def test_step_tells_what_it_is():
-    assert (charge.name, charge.defaults) == ("charge", StepOptions())
-    assert (charge.is_async, charge.context_parameter, charge.module) == (False, None, __name__)
-    assert (charge_later.name, charge_later.is_async) == ("shop.charge", True)
-    assert charge_later.defaults == StepOptions(queue="money", priority=0, max_attempts=5)
+    assert (charge.name, charge.default_options) == ("charge", NodeOptions())
+    assert (charge.context_parameter, charge.module) == (None, __name__)
+    assert charge_later.name == "shop.charge"
+    assert charge_later.default_options == NodeOptions(queue="money", priority=0, max_attempts=5)
     assert charge_later.context_parameter == "context"
     assert charge.__doc__ == "Charge the order."
     assert charge.__name__ == "charge"
@@ -144,11 +144,15 @@ def test_step_that_returns_nothing_has_the_result_null():
     assert notify.decode_result("null") is None
 
 
+def test_type_checkers_know_the_options_that_a_use_has():
+    assert UseOptionArgs.__optional_keys__ == {field.name for field in fields(NodeOptions)}
+
+
 def test_options_change_one_use_and_leave_the_rest_to_the_step():
     use = charge_later.options(name="last", after=[], priority=9)
     assert isinstance(use, StepUse)
     assert use.chosen == NodeOptions(name="last", after=[], queue="money", priority=9, max_attempts=5)
-    assert charge_later.defaults.priority == 0
+    assert charge_later.default_options.priority == 0
 
 
 @pytest.mark.parametrize(
@@ -262,7 +266,7 @@ def two_contexts(one: StepContext, two: StepContext | None) -> None: ...
             unresolved,
             (
                 "The annotations of step 'unresolved' cannot be resolved (…): name 'Nowhere' is not defined. Define or "
-                "import what they name at module level, and not under TYPE_CHECKING."
+                "import these names at module level, and not under TYPE_CHECKING."
             ),
         ),
         (
@@ -295,8 +299,8 @@ def test_symbol_cannot_leave_its_workflow_for_a_plain_call(without_place):
     with pytest.raises(DefinitionError) as caught:
         charge(leaked[0])
     assert without_place(caught.value) == (
-        "Step 'charge' cannot be called with the input 'order' of workflow 'leaking' (…): the workflow's body has been "
-        "read. Call the step inside the body."
+        "Step 'charge' cannot be called with the input 'order' of workflow 'leaking' (…): the graph of that workflow "
+        "is built. Call the step inside the body."
     )
     with pytest.raises(DefinitionError, match="Step 'charge' cannot be called with the result 'charge'"):
         charge.options(after=[leaked[1]])(Order(1))

@@ -301,7 +301,7 @@ def test_whatever_needs_the_value_of_a_symbol_says_what_to_do_instead(use, actio
         read(Any, use)
     message = str(caught.value)
     assert message.startswith(f"Workflow 'example' cannot {action} (")
-    assert "): the body is read once, before there are values. " + advice in message
+    assert "): its graph is built before there are values. " + advice in message
 
 
 def test_refusal_names_the_line_in_the_users_code():

@@ -1,1 +1,1 @@
-"""How Python becomes a graph: decorators, symbols, and reading the body of a workflow."""
+"""How Python becomes a graph: decorators, symbols, and the graph builder."""

@@ -1,4 +1,4 @@
-"""Reading the body of a workflow: while it goes on, calls of steps add nodes."""
+"""The graph builder: while it is current, calls of steps add nodes to its graph."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from celeriac.workflows.authoring import location
-from celeriac.workflows.authoring.handlers import UnboundParameter, bind_by_name
+from celeriac.workflows.authoring.handlers import Attachment, UnboundParameter, bind_by_name
 from celeriac.workflows.authoring.names import numbered
-from celeriac.workflows.authoring.signatures import BindingFailed
+from celeriac.workflows.authoring.options import NodeOptions
+from celeriac.workflows.authoring.signatures import BindingFailed, Signature
 from celeriac.workflows.authoring.symbols import (
     Symbol,
     SymbolSource,
@@ -34,34 +35,47 @@ from celeriac.workflows.engine.templates import (
 from celeriac.workflows.errors import DefinitionError
 from celeriac.workflows.text import sentence
 
-if TYPE_CHECKING:
-    from celeriac.workflows.authoring.options import NodeOptions
-    from celeriac.workflows.authoring.steps import Step
-
-_ATTACHED = ("needs", "on_error", "compensate")
-_current: ContextVar[GraphBuilder | None] = ContextVar("celeriac_reading", default=None)
+_current: ContextVar[GraphBuilder[Any] | None] = ContextVar("celeriac_builder", default=None)
 
 
-class GraphBuilder:
-    """One reading of one workflow's body. Its nodes are in the order of the calls."""
+class StepDefinition(Protocol):
+    """The attributes of a step that the builder reads."""
+
+    name: str
+    module: str
+    signature: Signature
+    default_options: NodeOptions
+
+
+S = TypeVar("S", bound=StepDefinition)
+
+
+class GraphBuilder(Generic[S]):
+    """Builds a single graph of a workflow. Nodes are in the order of the calls.
+
+    Attributes:
+        workflow: The workflow's name.
+        nodes: The nodes so far.
+        steps: The steps that the nodes use, by step name.
+    """
 
     def __init__(self, workflow: str, retry: Retry | None = None) -> None:
         self.workflow = workflow
         self._retry = retry
         self.nodes: list[Node] = []
-        self.steps: dict[str, Step[..., Any]] = {}
-        self._uses: dict[str, tuple[Step[..., Any], NodeOptions]] = {}  # by node, of those that the body calls
+        self.steps: dict[str, S] = {}
+        self._compensations: dict[str, S] = {}  # by name of the node to compensate
         self._names: set[str] = set()
-        self._numbered: Counter[str] = Counter()  # names given automatically, by step
+        self._numbered: Counter[str] = Counter()  # automatic names so far, by step
 
     @classmethod
-    def current(cls) -> GraphBuilder | None:
-        """Return the reading that goes on, if one does."""
+    def current(cls) -> GraphBuilder[Any] | None:
+        """Return the current builder, or None outside of the body of a workflow."""
         return _current.get()
 
     @contextmanager
     def building(self) -> Iterator[None]:
-        """Make this the current reading, until the block ends."""
+        """Make this builder the current builder until the block ends."""
         token = _current.set(self)
         try:
             yield
@@ -72,13 +86,11 @@ class GraphBuilder:
         """Return the symbol for a parameter of the workflow."""
         return self._symbol(InputPart(parameter=name), annotation, name)
 
-    def call(
-        self, step: Step[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: NodeOptions
-    ) -> Symbol:
+    def call(self, step: S, args: Sequence[Any], kwargs: Mapping[str, Any], options: NodeOptions) -> Symbol:
         """Add a node for a call of ``step``, and return the symbol for its result.
 
         Raises:
-            DefinitionError: the call does not fit the step, or the workflow.
+            DefinitionError: the call does not fit the step or the workflow.
         """
         self._admit(step)
         try:
@@ -97,73 +109,82 @@ class GraphBuilder:
         node = self._node(name, step, options, arguments, after=after, needs=_rule(options))
         self._check_rule(node, step.name)
         self.nodes.append(node)
-        self._uses[name] = (step, options)
+        if options.compensate is not None:
+            self._compensations[name] = options.compensate
         if options.on_error is not None:
-            failure = OutcomePart(node=name, path=("error",))
-            self._attach(options.on_error, f"{name}.on_error", "on_error", arguments, error=failure, handles=name)
+            handler = Attachment(
+                name=f"{name}.on_error",
+                option="on_error",
+                arguments=arguments,
+                error=OutcomePart(node=name, path=("error",)),
+                handles=name,
+            )
+            self._attach(options.on_error, handler)
         return self._symbol(ResultPart(node=name), step.signature.result.annotation, name)
 
     def attach_compensations(self) -> None:
-        """Add a node for each step of a saga that can be undone.
+        """Add the compensations that the options of the nodes name.
 
         Raises:
             DefinitionError: a compensation does not fit its step.
         """
         for node in list(self.nodes):
-            if node.name not in self._uses or (undo := self._uses[node.name][1].compensate) is None:
-                continue
-            result = ResultPart(node=node.name)
-            self._attach(
-                undo, f"{node.name}.compensate", "compensate", node.arguments,
-                result=result, takes_rest=True, compensates=node.name,
-            )  # fmt: skip
+            step = self._compensations.get(node.name)
+            if step is not None:
+                compensation = Attachment(
+                    name=f"{node.name}.compensate",
+                    option="compensate",
+                    arguments=node.arguments,
+                    result=ResultPart(node=node.name),
+                    takes_rest=True,
+                    compensates=node.name,
+                )
+                self._attach(step, compensation)
 
-    def attach_hook(self, step: Step[..., Any], hook: str, parameters: Iterable[str], returns: Template | None) -> None:
-        """Add a node that runs once the run has ended.
+    def attach_hook(self, step: S, hook: str, parameters: Iterable[str], returns: Template | None) -> None:
+        """Add a node that runs after the end of the run.
 
         Args:
-            step: What it calls.
+            step: The step of the node.
             hook: ``on_complete`` or ``on_failure``.
-            parameters: Those of the workflow.
-            returns: What the run returns.
+            parameters: Names of the workflow's parameters.
+            returns: The template of the run's result; None if there is no result.
 
         Raises:
-            DefinitionError: a parameter of the step cannot be filled.
+            DefinitionError: a parameter of the step cannot be bound.
         """
         arguments = {name: InputPart(parameter=name) for name in parameters}
-        failed = hook == "on_failure"
-        self._attach(
-            step, hook, hook, arguments,
-            result=None if failed else returns, error=RunError() if failed else None, hook=hook,
-        )  # fmt: skip
+        if hook == "on_failure":
+            attachment = Attachment(name=hook, option=hook, arguments=arguments, error=RunError(), hook=hook)
+        else:
+            attachment = Attachment(name=hook, option=hook, arguments=arguments, result=returns, hook=hook)
+        self._attach(step, attachment)
 
-    def _attach(
-        self,
-        step: Step[..., Any],
-        name: str,
-        option: str,
-        arguments: Mapping[str, Template],
-        *,
-        result: Template | None = None,
-        takes_rest: bool = False,
-        error: Template | None = None,
-        **role: str,
-    ) -> None:
+    def _attach(self, step: S, attachment: Attachment) -> None:
         self._admit(step)
-        if any(getattr(step.use, key) is not None for key in _ATTACHED):
+        problem = f"cannot use {attachment.option}={step.name}"
+        options = step.default_options
+        if options.needs is not None or options.on_error is not None or options.compensate is not None:
             raise self._error(
-                f"cannot use {option}={step.name}", "a step that handles, undoes or follows up cannot have "
-                f"{', '.join(_ATTACHED[:-1])} or {_ATTACHED[-1]} of its own",
-            )  # fmt: skip
+                problem,
+                "an error handler, a compensation or a hook cannot have needs, on_error or compensate of its own",
+            )
         try:
-            filled = bind_by_name(step, arguments, result=result, takes_rest=takes_rest, error=error)
-        except UnboundParameter as problem:
-            raise self._error(f"cannot use {option}={step.name}", str(problem)) from None
-        self.nodes.append(self._node(self._name(name, None), step, step.use, filled, **role))
+            arguments = bind_by_name(step.signature, attachment)
+        except UnboundParameter as error:
+            raise self._error(problem, str(error)) from None
+        node = self._node(
+            self._name(attachment.name, None),
+            step,
+            options,
+            arguments,
+            handles=attachment.handles,
+            compensates=attachment.compensates,
+            hook=attachment.hook,
+        )
+        self.nodes.append(node)
 
-    def _node(
-        self, name: str, step: Step[..., Any], options: NodeOptions, arguments: Mapping[str, Template], **more: Any
-    ) -> Node:
+    def _node(self, name: str, step: S, options: NodeOptions, arguments: Mapping[str, Template], **more: Any) -> Node:
         return Node(
             name=name,
             task=step.name,
@@ -182,39 +203,43 @@ class GraphBuilder:
         if node.inputs:
             raise self._error(
                 f"cannot use needs={node.needs.value!r} of {step!r}",
-                f"it may run without a result of {node.inputs[0]!r}; pass outcome(…) of that, or put it in after=[…]",
+                f"this step may run without a result of {node.inputs[0]!r}; pass outcome(…) of that result, "
+                "or list it in after=[…]",
             )
 
-    def template_of(self, value: Any, codec: Codec, what: str) -> Template:
+    def template_of(self, value: Any, codec: Codec, label: str) -> Template:
         """Return the template for a value that the body passes on.
 
         Args:
             value: A symbol, plain data, or a mixture of both.
-            codec: How the value will be read.
-            what: How messages call it.
+            codec: The codec that will decode the value.
+            label: The value's name in messages.
 
         Raises:
-            DefinitionError: it does not fit the annotation, or holds a symbol of another workflow.
+            DefinitionError: the value does not fit the annotation, or holds a symbol of
+                another workflow.
         """
         for symbol in symbols_in(value):
-            self._own(symbol)
+            self._own_source(symbol)
         try:
             return template_of(value, codec)
         except ValueInvalid as error:
-            raise self._error(f"cannot use {what}", str(error)) from None
+            raise self._error(f"cannot use {label}", str(error)) from None
 
     def _limits(self, options: NodeOptions) -> dict[str, Any]:
         retry = options.retry or self._retry
-        limit = options.max_attempts
-        if limit is None and retry is not None:
-            limit = retry.max_attempts
-        times = {
-            name: None if (value := getattr(options, name)) is None else as_seconds(name, value)
-            for name in ("timeout", "total_timeout", "heartbeat_timeout")
-        }
-        return {"max_attempts": limit, "retry": None if retry is None else retry.to_json(), **times}
+        limits: dict[str, Any] = {"max_attempts": options.max_attempts}
+        if retry is not None:
+            limits["retry"] = retry.to_json()
+            if options.max_attempts is None:
+                limits["max_attempts"] = retry.max_attempts
+        for name in ("timeout", "total_timeout", "heartbeat_timeout"):
+            value = getattr(options, name)
+            if value is not None:
+                limits[name] = as_seconds(name, value)
+        return limits
 
-    def _admit(self, step: Step[..., Any]) -> None:
+    def _admit(self, step: S) -> None:
         known = self.steps.setdefault(step.name, step)
         if known is not step:
             raise self._error(
@@ -234,27 +259,30 @@ class GraphBuilder:
         return wanted
 
     def _nodes_of(self, after: Any, step: str) -> list[str]:
-        advice = "write a list of what steps returned in this workflow, as in after=[reserved]"
+        advice = "write a list of results of this workflow's steps, as in after=[reserved]"
         if not isinstance(after, list | tuple):
             raise self._error(f"cannot use after=… of {step!r}", advice)
         names: dict[str, None] = {}
         for symbol in after:
             if not is_symbol(symbol):
                 raise self._error(f"cannot use after=… of {step!r}", f"{symbol!r} is no result of a step; {advice}")
-            part = self._own(symbol)
-            if not isinstance(part.template, ResultPart):
-                raise self._error(f"cannot use after=… of {step!r}", f"{part.label} is there from the start; {advice}")
-            names[part.template.node] = None
+            source = self._own_source(symbol)
+            if not isinstance(source.template, ResultPart):
+                raise self._error(
+                    f"cannot use after=… of {step!r}", f"{source.label} is there from the start; {advice}"
+                )
+            names[source.template.node] = None
         return list(names)
 
-    def _own(self, symbol: Symbol) -> SymbolSource:
-        part = source_of(symbol)
-        if part.builder is not self:
-            again = "from an earlier reading of the same body" if part.workflow == self.workflow else "not of this one"
+    def _own_source(self, symbol: Symbol) -> SymbolSource:
+        source = source_of(symbol)
+        if source.builder is not self:
+            owner = "an earlier build of the same graph" if source.workflow == self.workflow else "another workflow"
             raise self._error(
-                f"cannot use {part.label} of workflow {part.workflow!r}", f"it is {again}; make it a parameter instead"
+                f"cannot use {source.label} of workflow {source.workflow!r}",
+                f"it belongs to {owner}; make it a parameter instead",
             )
-        return part
+        return source
 
     def _symbol(self, template: InputPart | ResultPart, annotation: Any, expression: str) -> Symbol:
         return Symbol(

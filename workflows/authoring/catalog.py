@@ -20,12 +20,12 @@ D = TypeVar("D", Workflow[..., Any], Step[..., Any])
 
 
 class Catalog:
-    """Workflows and steps by name. There is no registry behind it: it holds what it was made of.
+    """Workflows and steps by name. No registry stands behind it.
 
     Attributes:
-        workflows: By name, each in its newest version.
-        versions: All versions of each, by name and version, the oldest first.
-        steps: By name, those that are used by the workflows included.
+        workflows: The newest version of each workflow, by name.
+        versions: All versions of each workflow, by name and version, the oldest first.
+        steps: Steps by name, with those that the workflows use.
     """
 
     def __init__(
@@ -40,10 +40,11 @@ class Catalog:
 
     @classmethod
     def of(cls, *definitions: Definition) -> Catalog:
-        """Return a catalog of these workflows and steps, and the steps that the workflows use.
+        """Return a catalog of workflows and steps, and of the steps that they use.
 
         Raises:
-            DefinitionError: two different ones have one name; the message tells where both are from.
+            DefinitionError: two definitions have the same name; the message names the
+                modules of both.
         """
         versions: dict[str, dict[str, Workflow[..., Any]]] = {}
         steps: dict[str, Step[..., Any]] = {}
@@ -59,11 +60,12 @@ class Catalog:
 
     @classmethod
     def load(cls, modules: Iterable[str]) -> Catalog:
-        """Import ``modules`` and return a catalog of the workflows and steps among their names.
+        """Import modules; return a catalog of the workflows and steps that they name.
 
         Raises:
-            ImportFailed: a module cannot be imported; the message tells the cause, and where it is.
-            DefinitionError: two different ones have one name.
+            ImportFailed: a module cannot be imported; the message tells the cause and
+                its place.
+            DefinitionError: two definitions have the same name.
         """
         found: list[Definition] = []
         for name in modules:
@@ -74,7 +76,9 @@ class Catalog:
         """Return the workflow of that name, by default in its newest version.
 
         Raises:
-            UnknownWorkflow: there is none; the message suggests the nearest and lists all.
+            UnknownWorkflow: no workflow has that name, or none has that version; the
+                message suggests the nearest name, and lists the known names or
+                versions.
         """
         if name not in self.workflows:
             raise UnknownWorkflow(workflow=name, hint=self._hint(name))
@@ -85,14 +89,10 @@ class Catalog:
             raise UnknownWorkflow(workflow=name, hint=f" in version {version!r}. Known versions: {known}.")
         return self.versions[name][version]
 
-    def workflow_of(self, name: str, definition: str) -> Workflow[..., Any] | None:
-        """Return the version of a workflow that describes a graph, given by its hash; None if none does."""
+    def workflow_of(self, name: str, graph_hash: str) -> Workflow[..., Any] | None:
+        """Return the version of a workflow whose graph has the hash, or None."""
         known = self.versions.get(name, {}).values()
-        return next((workflow for workflow in known if workflow.graph.hash == definition), None)
-
-    def step(self, name: str) -> Step[..., Any] | None:
-        """Return the step of that name, or None."""
-        return self.steps.get(name)
+        return next((workflow for workflow in known if workflow.graph.hash == graph_hash), None)
 
     def _hint(self, name: str) -> str:
         if not self.workflows:
@@ -101,7 +101,7 @@ class Catalog:
 
 
 def _age(version: str) -> list[tuple[int, int, str]]:
-    """Return what versions are ordered by: runs of digits as numbers, so that 10 comes after 9."""
+    """Return the key that orders versions: digits count as numbers, so 10 follows 9."""
     parts = re.findall(r"[0-9]+|[^0-9]+", version)
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
@@ -125,15 +125,15 @@ def _imported(name: str) -> Any:
             raise ImportFailed(module=name, reason=_reason(error)) from error
         advice = " (write the name of the module, not of its file)" if name.endswith(".py") or os.sep in name else ""
         raise ImportFailed(module=name, reason=f"there is no module {error.name!r}{advice}") from None
-    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # the user's module may raise any error
         raise ImportFailed(module=name, reason=_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:
-    """Return the error as one line, with the place in the module that it comes from."""
-    what = " ".join(str(error).split()).rstrip(".")
-    if isinstance(error, DefinitionError):  # which says where
-        return what
+    """Return the error as a single line, with its place in the user's code."""
+    message = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, DefinitionError):  # its message has the place
+        return message
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({location.in_file(str(error.filename), error.lineno or 0)})"
-    return f"{type(error).__name__}{what and f': {what}'} ({location.of_error(error)})"
+    return f"{type(error).__name__}{message and f': {message}'} ({location.of_error(error)})"

@@ -1,4 +1,4 @@
-"""What ``@step`` and ``@workflow`` can be put on."""
+"""The functions that ``@step`` and ``@workflow`` take."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from celeriac.workflows.errors import DefinitionError
 
 
 def check_function(function: Any, kind: str) -> None:
-    """Do nothing if ``function`` is a function at module level or inside another, plain or async.
+    """Refuse everything but a plain or async function.
+
+    The function may be at module level or inside another function.
 
     Args:
-        function: Whatever the decorator was put on.
+        function: The decorated object.
         kind: ``step`` or ``workflow``.
 
     Raises:
-        DefinitionError: it is something else, a method, or a generator.
+        DefinitionError: the object is no function, or is a method or a generator.
     """
     if not inspect.isfunction(function):
         raise DefinitionError(

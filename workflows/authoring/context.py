@@ -1,4 +1,4 @@
-"""What a step may know of itself while it runs."""
+"""The context of a running step."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ class TransactionSource(Protocol):
     """Opens the transaction that will commit together with the step's completion."""
 
     def open(self) -> Connection:
-        """Return the connection, in its transaction; the same one at each call."""
+        """Return the connection, in its transaction; each call returns the same."""
 
 
 class StepContext:
     """Handed to a step that declares a parameter annotated ``StepContext``.
 
     Attributes:
-        run_id: The run that the step belongs to; None when the step is called as a plain function.
+        run_id: Id of the run; None when the step is called as a plain function.
         step: The step's name in the run.
-        attempt: 1 for the first try. Grows when an attempt is lost with its worker.
+        attempt: 1 for the first try; attempts lost with their worker count too.
         idempotency_key: The same for every attempt; hand it to external services.
-        heartbeat_details: What an earlier attempt last gave to ``heartbeat``; None if there is nothing.
+        heartbeat_details: The last details that an earlier attempt gave to
+            ``heartbeat``; None if there are none.
         logger: Names the run, the step and the attempt in each line.
     """
 
@@ -60,28 +61,30 @@ class StepContext:
 
     @classmethod
     def detached(cls, step: str) -> StepContext:
-        """Return the context of a step that is called as a plain function, outside of any run."""
+        """Return the context of a step called as a plain function, outside of a run."""
         return cls(run_id=None, step=step, attempt=1)
 
     @property
     def transaction(self) -> Connection:
-        """A SQLAlchemy connection whose work commits together with the step's completion, or not at all.
+        """A SQLAlchemy connection that commits with the step's completion, or never.
 
-        What is done on it is done exactly once, even when the step's code runs more often. Do not
-        commit or close it.
+        Statements on this connection take effect exactly once, even when the step's
+        code runs more often. Do not commit or close the connection.
 
         Raises:
-            RuntimeError: the step runs outside of a run, where there is nothing to commit with.
+            RuntimeError: the step runs outside of a run, so there is no completion to
+                commit with.
         """
         if self._transactions is None:
             raise RuntimeError(f"Step {self.step!r} runs outside of a run; there is no transaction to join.")
         return self._transactions.open()
 
     def heartbeat(self, details: Any = None) -> None:
-        """Tell that the step is alive, as steps with a heartbeat time-out must.
+        """Report that the step is alive, as steps with ``heartbeat_timeout`` must.
 
         Args:
-            details: JSON data that the next attempt finds in ``heartbeat_details``, such as how far this one came.
+            details: JSON data, such as the progress of this attempt, that the next
+                attempt finds in ``heartbeat_details``.
 
         Raises:
             TypeError: the details are not JSON data.
@@ -93,9 +96,10 @@ class StepContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the step should stop: its run was cancelled or terminated, or another attempt has taken over.
+        """Whether the step should stop.
 
-        Asks the database once a second at most; cheap enough for a loop.
+        True once the run was cancelled or terminated, or another attempt has taken
+        over. Asks the database once a second at most, so that a loop can afford it.
         """
         if self._beat is not None and time.monotonic() - self._asked_at > _ASK_EVERY_SECONDS:
             self.heartbeat()

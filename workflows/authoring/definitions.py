@@ -1,4 +1,4 @@
-"""Workflows: functions whose body, read once, describes a graph of steps."""
+"""Workflows: functions whose body, called once with symbols, describes a graph."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import functools
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Generic, Literal, Never, NoReturn, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from pydantic import ValidationError
 
@@ -16,7 +15,7 @@ from celeriac.workflows.authoring import location
 from celeriac.workflows.authoring.body import GraphBuilder
 from celeriac.workflows.authoring.checks import check_function
 from celeriac.workflows.authoring.names import check_name, check_version
-from celeriac.workflows.authoring.options import refuse_unknown
+from celeriac.workflows.authoring.options import StartOptionArgs, StartOptions, WorkflowOptionArgs, refuse_unknown
 from celeriac.workflows.authoring.signatures import (
     BindingFailed,
     Parameter,
@@ -29,85 +28,43 @@ from celeriac.workflows.authoring.values import Codec, ValueInvalid
 from celeriac.workflows.engine.graph import FailurePolicy, Graph
 from celeriac.workflows.engine.retry import Retry, as_seconds
 from celeriac.workflows.engine.templates import Template
-from celeriac.workflows.errors import CeleriacError, DefinitionError, InputInvalid
+from celeriac.workflows.errors import DefinitionError, InputInvalid
 from celeriac.workflows.text import did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StartOptions:
-    """Options of starting a run.
-
-    Attributes:
-        idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
-        tags: Labels to find the run by.
-    """
-
-    idempotency_key: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, idempotency_key: object, tags: object) -> Self:
-        """Return the options, checked.
-
-        Raises:
-            DefinitionError: an option cannot have this value.
-        """
-        if idempotency_key is not None and not (isinstance(idempotency_key, str) and idempotency_key):
-            raise DefinitionError(
-                detail=f"Bad option for a start: idempotency_key={idempotency_key!r} is not a text, such as an order's."
-            )
-        if tags is not None and not _is_labels(tags):
-            raise DefinitionError(
-                detail=f"Bad option for a start: tags={tags!r} are not labels; write texts by name, as in "
-                "tags={'tenant': 'acme'}."
-            )
-        return cls(idempotency_key=idempotency_key, tags=cast("Mapping[str, str]", tags or {}))
-
-
-def _is_labels(tags: object) -> bool:
-    return isinstance(tags, Mapping) and all(isinstance(text, str) for pair in tags.items() for text in pair)
-
-
 class Workflow(Generic[P, R]):
-    """A graph of steps, and how its input and its result travel; made by ``@workflow``.
+    """A graph of steps, with codecs for input and result; made by ``@workflow``.
 
     Attributes:
-        name: Unique in a process; what the command and the client call it.
-        version: Stored with each run, for people to read. A run keeps the graph that it started with,
-            whether or not the version changes.
-        function: The function that describes it.
-        module: The module that defines it.
-        signature: Its parameters and its result.
-        graph: What its body describes.
-        steps: The steps that its nodes use, by step name.
+        name: Unique in a process; names the workflow in commands and in the client.
+        version: Stored with each run, for people to read. A run keeps the graph that it
+            started with, whether or not the version changes.
+        function: The decorated function.
+        module: The module that defines the function.
+        signature: The parameters and the result.
+        graph: The graph that the function's body describes.
+        steps: The steps that the nodes use, by step name.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        *,
-        name: str | None,
-        version: str,
-        retry: Retry | None,
-        timeout: float | timedelta | None,
-        failure_policy: str,
-        saga: bool,
-        hooks: Mapping[str, Callable[..., Any] | None],
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], **options: Unpack[WorkflowOptionArgs]) -> None:
         functools.update_wrapper(self, function, updated=())
         where = location.of_function(function)
         self.function = function
         self.module = function.__module__
+        name = options.get("name")
         self.name = check_name("workflow", function.__name__ if name is None else name, where)
-        self.version = check_version(self.name, version, where)
+        self.version = check_version(self.name, options.get("version", "1"), where)
         self.signature = read_signature(function, f"workflow {self.name!r}")
         _check_signature(self.name, self.signature, where)
-        builder = GraphBuilder(self.name, _checked_retry(self.name, retry, where))
+        retry = _checked_retry(self.name, options.get("retry"), where)
+        builder: GraphBuilder[Step[..., Any]] = GraphBuilder(self.name, retry)
+        saga = options.get("saga", False)
+        hooks = {"on_complete": options.get("on_complete"), "on_failure": options.get("on_failure")}
         with builder.building():
-            returned = _read(function, self.name, self.signature, builder)
+            returned = _call_body(function, self.name, self.signature, builder)
             returns, self._result = _result(self.name, self.signature, builder, returned, where)
             if saga:
                 builder.attach_compensations()
@@ -122,8 +79,8 @@ class Workflow(Generic[P, R]):
             version=self.version,
             nodes=tuple(builder.nodes),
             returns=returns,
-            timeout=_checked_timeout(self.name, timeout, where),
-            failure_policy=_checked_policy(self.name, failure_policy, where),
+            timeout=_checked_timeout(self.name, options.get("timeout"), where),
+            failure_policy=_checked_policy(self.name, options.get("failure_policy", FailurePolicy.FAIL_FAST), where),
             saga=saga,
         )
 
@@ -131,42 +88,41 @@ class Workflow(Generic[P, R]):
         return f"<workflow {self.name!r} of {self.module}>"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> NoReturn:  # noqa: ARG002 - so that calls are type-checked
-        """Refuse: a workflow runs where workers are.
+        """Refuse: only workers run a workflow.
 
         Raises:
-            DefinitionError: always; it tells how to start a run.
+            DefinitionError: always; the message tells how to start a run.
         """
         builder = GraphBuilder.current()
         if builder is not None:
             raise DefinitionError(
                 detail=f"Workflow {builder.workflow!r} cannot call workflow {self.name!r} ({location.of_caller()}): "
-                f"only steps can be called. Call its steps, or put what both need into a plain function that does."
+                f"only steps can be called. Call its steps, or put the common part into a plain function "
+                "that calls them."
             )
         raise DefinitionError(
             detail=f"Workflow {self.name!r} cannot be called ({location.of_caller()}). Start a run of it with "
             f"client.start({self.function.__name__}, …); to try a step on its own, call the step."
         )
 
-    def options(
-        self, *, idempotency_key: str | None = None, tags: Mapping[str, str] | None = None, **unknown: Never
-    ) -> WorkflowUse[P, R]:
-        """Return this workflow with options for a start, as in ``client.start(checkout.options(tags=…), order)``.
+    def options(self, **options: Unpack[StartOptionArgs]) -> WorkflowUse[P, R]:
+        """Return this workflow with options for a start.
+
+        As in ``client.start(checkout.options(tags={"tenant": "acme"}), order)``.
 
         Args:
-            idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
-            tags: Labels to find the run by.
-            unknown: None; there to tell which option was meant.
+            options: See ``StartOptionArgs``.
 
         Raises:
             DefinitionError: an option is unknown or cannot have this value.
         """
-        refuse_unknown(unknown, ("idempotency_key", "tags"), f"a start of workflow {self.name!r}")
-        return WorkflowUse(workflow=self, chosen=StartOptions.of(idempotency_key, tags))
+        return WorkflowUse(workflow=self, chosen=StartOptions.of(self.name, **options))
 
     def encode_input(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """Return the input of a run as the text of a JSON object, by parameter name, defaults included.
+        """Return the input of a run as JSON text: an object by parameter name.
 
-        Values may be what the annotations say, or data that pydantic turns into that.
+        Parameters that are not given have their defaults. Values may be of the
+        annotated types, or data that pydantic converts to these.
 
         Raises:
             InputInvalid: an argument is missing, unexpected, or does not fit.
@@ -178,13 +134,14 @@ class Workflow(Generic[P, R]):
         return self._write_input(given, lambda parameter, value: parameter.codec.encode(parameter.codec.accept(value)))
 
     def encode_json_input(self, value: Any) -> str:
-        """Return the input of a run from JSON data, as the command line and HTTP have it.
+        """Return the input of a run as JSON text, from data of the command or of HTTP.
 
-        An object whose keys are parameters, all required ones among them, gives them by name.
-        Otherwise the value is that of the only parameter. None is no input if none is required.
+        An object gives the parameters by name if all its keys are parameters and all
+        required parameters are among its keys. None gives no parameter if none is
+        required. Any other value is the value of the only parameter.
 
         Raises:
-            InputInvalid: the value is neither, or does not fit.
+            InputInvalid: the value has none of these forms, or does not fit.
         """
         parameters = self.signature.parameters
         if isinstance(value, Mapping) and self.signature.required <= value.keys() <= parameters.keys():
@@ -198,15 +155,16 @@ class Workflow(Generic[P, R]):
         return self._write_input(given, lambda parameter, value: parameter.codec.normalize(value))
 
     def decode_result(self, text: str) -> R:
-        """Return the result of a run from the JSON text that its template was evaluated to.
+        """Return the result of a run from the JSON text of its evaluated template.
 
         Raises:
-            CeleriacError: it does not fit the annotation, as after a change of the code.
+            DefinitionError: the text does not fit the annotation, as after a change of
+                the code.
         """
         try:
             return cast("R", self._result.decode(text))
         except ValueInvalid as error:
-            raise CeleriacError(
+            raise DefinitionError(
                 detail=f"This run's result does not fit what workflow {self.name!r} now says that it returns: {error}"
             ) from None
 
@@ -239,7 +197,7 @@ class WorkflowUse(Generic[P, R]):
 
 
 class WorkflowDecorator(Protocol):
-    """What ``@workflow(…)`` is."""
+    """The decorator that ``@workflow(…)`` returns."""
 
     def __call__(self, function: Callable[P, R], /) -> Workflow[P, R]:
         """Return the workflow that the function describes."""
@@ -248,52 +206,21 @@ class WorkflowDecorator(Protocol):
 @overload
 def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
 @overload
-def workflow(
-    *,
-    name: str | None = None,
-    version: str = "1",
-    retry: Retry | None = None,
-    timeout: float | timedelta | None = None,
-    failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
-    saga: bool = False,
-    on_complete: Callable[..., Any] | None = None,
-    on_failure: Callable[..., Any] | None = None,
-) -> WorkflowDecorator: ...
-def workflow(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    version: str = "1",
-    retry: Retry | None = None,
-    timeout: float | timedelta | None = None,
-    failure_policy: Literal["fail_fast", "continue"] = "fail_fast",
-    saga: bool = False,
-    on_complete: Callable[..., Any] | None = None,
-    on_failure: Callable[..., Any] | None = None,
-    **unknown: Any,
-) -> Any:
-    """Make a function a workflow; ``@workflow`` and ``@workflow(version="2")`` both work.
+def workflow(**options: Unpack[WorkflowOptionArgs]) -> WorkflowDecorator: ...
+def workflow(function: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptionArgs]) -> Any:
+    """Make a function a workflow, as ``@workflow`` or ``@workflow(version="2")``.
 
-    The body is read here and now, once, with symbols in place of the parameters: calling a step adds
-    it to the graph, passing on a symbol makes one step wait for another.
+    The decorator calls the function once, with symbols in place of the arguments. Each
+    call of a step in the body adds a node to the graph. Passing the symbol of a result
+    to a step makes that step wait for the result.
 
     Args:
         function: A plain function that calls steps.
-        name: The function's name if it is not given.
-        version: Stored with each run.
-        retry: Of steps that have no policy of their own.
-        timeout: Of a run, in seconds or as a timedelta.
-        failure_policy: Whether a run fails with its first failure, while what runs finishes and nothing new starts; or
-            whatever does not depend on the failure is still done.
-        saga: Whether completed steps are compensated, the latest first, when a run fails or is cancelled.
-        on_complete: A step or function that is called when a run has completed, with the workflow's arguments by name,
-            and what it returns as ``result``.
-        on_failure: The same for a run that failed; with the error as a parameter annotated ``ErrorInfo``.
-        unknown: None; there to tell which option was meant.
+        options: See ``WorkflowOptionArgs``.
 
     Raises:
-        DefinitionError: the function does not describe a graph, or an option is unknown.
+        DefinitionError: the function does not describe a graph, or an option is unknown
+            or cannot have its value.
     """
 
     def decorate(function: Callable[..., Any]) -> Workflow[..., Any]:
@@ -303,21 +230,10 @@ def workflow(
                 detail=f"Workflow {function.__name__!r} is async ({location.of_function(function)}). Its body only "
                 f"describes a graph: write it with 'def' and without 'await'. Its steps may be async."
             )
-        refuse_unknown(
-            unknown,
-            ("name", "version", "retry", "timeout", "failure_policy", "saga", "on_complete", "on_failure"),
-            f"workflow {function.__name__ if name is None else name!r}",
-        )
-        return Workflow(
-            function,
-            name=name,
-            version=version,
-            retry=retry,
-            timeout=timeout,
-            failure_policy=failure_policy,
-            saga=saga,
-            hooks={"on_complete": on_complete, "on_failure": on_failure},
-        )
+        name = options.get("name")
+        subject = f"workflow {function.__name__ if name is None else name!r}"
+        refuse_unknown(options, WorkflowOptionArgs.__optional_keys__, subject)
+        return Workflow(function, **options)
 
     return decorate if function is None else decorate(function)
 
@@ -368,8 +284,9 @@ def _check_signature(name: str, signature: Signature, where: str) -> None:
             ) from None
 
 
-def _read(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder) -> Any:
-    symbols = {p.name: builder.parameter(p.name, p.codec.annotation) for p in signature.parameters.values()}
+def _call_body(function: Callable[..., Any], name: str, signature: Signature, builder: GraphBuilder[Any]) -> Any:
+    parameters = signature.parameters
+    symbols = {name: builder.parameter(name, parameters[name].codec.annotation) for name in parameters}
     try:
         return function(**symbols)
     except ValidationError as error:
@@ -382,7 +299,7 @@ def _read(function: Callable[..., Any], name: str, signature: Signature, builder
 
 
 def _result(
-    name: str, signature: Signature, builder: GraphBuilder, returned: Any, where: str
+    name: str, signature: Signature, builder: GraphBuilder[Any], returned: Any, where: str
 ) -> tuple[Template | None, Codec]:
     codec = signature.result
     if not signature.annotated_result and is_symbol(returned):
@@ -390,7 +307,7 @@ def _result(
     if codec.annotation in (None, type(None)) and returned is not None:
         raise DefinitionError(
             detail=f"Workflow {name!r} returns something, but is annotated to return None ({where}). "
-            f"Annotate what it returns, or return nothing."
+            f"Annotate the result, or return nothing."
         )
-    template = builder.template_of(returned, codec, "what it returns")
+    template = builder.template_of(returned, codec, "its result")
     return (None if returned is None else template), codec

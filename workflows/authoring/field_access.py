@@ -1,7 +1,7 @@
-"""Where a field or an item of a value is in its JSON, and of which type it is, as far as the annotation tells.
+"""The place and the type of a value's fields and items in its JSON, by annotation.
 
-Best effort in one direction: what an annotation does not tell counts as ``Any``, whose fields and items
-are taken on trust. What is refused here is refused for certain.
+Best effort in one direction: a type that an annotation does not tell counts as ``Any``,
+whose fields and items are taken on trust. A refusal is certain.
 """
 
 from __future__ import annotations
@@ -27,37 +27,40 @@ _SCALARS = (str, bytes, int, float, complex, Decimal, date, time, timedelta, UUI
 
 
 class NoSuchField(TypeError):
-    """A value has no such field or item that travels with it. The message says why, and what to do if that is known."""
+    """A value has no such field or item in its JSON.
+
+    The message says why, and names the remedy if there is a known remedy.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FieldRef:
-    """A part of a value."""
+    """A field or an item of a value, at any depth."""
 
-    path: Path  # from the whole's JSON to the part's
+    path: Path  # from the JSON of the value to the JSON of the field or item
     annotation: Any
 
 
 def attribute(annotation: Any, name: str) -> FieldRef:
-    """Return where ``value.name`` is in the JSON of a value.
+    """Return the place of ``value.name`` in the JSON of a value.
 
     Raises:
-        NotData: it has no such field, or one that is not part of its JSON.
+        NoSuchField: the value has no such field, or its JSON leaves the field out.
     """
     return _of_some_member(annotation, lambda kind: _attribute(kind, name))
 
 
 def item(annotation: Any, key: object) -> FieldRef:
-    """Return where ``value[key]`` is in the JSON of a value.
+    """Return the place of ``value[key]`` in the JSON of a value.
 
     Raises:
-        NotData: it has no such item, or one that is not part of its JSON.
+        NoSuchField: the value has no such item, or its JSON leaves the item out.
     """
     return _of_some_member(annotation, lambda kind: _item(kind, key))
 
 
 def unpacked(annotation: Any) -> list[Any] | None:
-    """Return the annotations of the items, if it is sure how many there are: of a tuple of fixed length."""
+    """Return the annotations of the items of a tuple of fixed length, or None."""
     kinds = typehints.members(annotation)
     if len(kinds) != 1:
         return None
@@ -71,9 +74,10 @@ def unpacked(annotation: Any) -> list[Any] | None:
 
 
 def inside(annotation: Any, key: str | int) -> Any:
-    """Return the annotation of what a dict literal has at ``key``, or any literal sequence at an index.
+    """Return the annotation at a key of a dict literal, or at an index of a sequence.
 
-    The literal stands for a value of ``annotation``, so ``{"id": …}`` may stand for a model with a field ``id``.
+    The literal stands for a value of ``annotation``, so ``{"id": …}`` may stand for a
+    model with a field ``id``.
     """
     for kind in typehints.members(annotation):
         cls = typehints.class_of(kind)
@@ -89,28 +93,28 @@ def inside(annotation: Any, key: str | int) -> Any:
             parts = unpacked(kind) or [next(iter(get_args(kind)), Any)]
             return parts[min(key, len(parts) - 1)]
         if cls is not None and isinstance(key, str) and issubclass(cls, Mapping):
-            return get_args(kind)[1] if len(get_args(kind)) == 2 else Any
+            return _key_and_value(kind)[1]
     return Any
 
 
-def _of_some_member(annotation: Any, look: Callable[[Any], FieldRef]) -> FieldRef:
-    pieces: list[FieldRef] = []
+def _of_some_member(annotation: Any, find: Callable[[Any], FieldRef]) -> FieldRef:
+    refs: list[FieldRef] = []
     refusal = NoSuchField("it is always None")
     for kind in typehints.members(annotation):
         try:
-            pieces.append(look(kind))
+            refs.append(find(kind))
         except NoSuchField as error:
             refusal = error
-    if not pieces:
+    if not refs:
         raise refusal
-    if len({piece.path for piece in pieces}) > 1:
+    if len({ref.path for ref in refs}) > 1:
         raise NoSuchField(f"{describe(annotation)} may have it in different places; take it apart inside a step")
-    found = [piece.annotation for piece in pieces]
-    return FieldRef(path=pieces[0].path, annotation=found[0] if len(found) == 1 else _union(found))
+    annotations = [ref.annotation for ref in refs]
+    return FieldRef(path=refs[0].path, annotation=annotations[0] if len(annotations) == 1 else _union(annotations))
 
 
 def _union(parts: list[Any]) -> Any:
-    return Any if Any in parts else Union[tuple(parts)]  # noqa: UP007 - of a number of parts known only here
+    return Any if Any in parts else Union[tuple(parts)]  # noqa: UP007 - as many parts as there are
 
 
 def _attribute(kind: Any, name: str) -> FieldRef:
@@ -161,8 +165,8 @@ def _item(kind: Any, key: object) -> FieldRef:
     if issubclass(cls, tuple | Sequence) and not issubclass(cls, _SCALARS):
         return _item_of_sequence(kind, key)
     if issubclass(cls, Mapping):
-        of_keys, of_values = get_args(kind) if len(get_args(kind)) == 2 else (Any, Any)
-        return FieldRef(path=(_written_key(of_keys, key),), annotation=of_values)
+        keys, values = _key_and_value(kind)
+        return FieldRef(path=(_written_key(keys, key),), annotation=values)
     if issubclass(cls, AbstractSet):
         raise NoSuchField(f"{describe(kind)} has no order, so no item {key!r}; take it inside a step")
     if fields is not None:
@@ -189,17 +193,23 @@ def _item_of_sequence(kind: Any, key: object) -> FieldRef:
     return FieldRef(path=(key,), annotation=parts[key])
 
 
-def _written_key(of_keys: Any, key: object) -> str:
-    """Return a dict's key as JSON has it, where all keys are texts."""
+def _key_and_value(kind: Any) -> tuple[Any, Any]:
+    """Return the annotations of the keys and of the values of a mapping."""
+    found = get_args(kind)
+    return found if len(found) == 2 else (Any, Any)
+
+
+def _written_key(keys: Any, key: object) -> str:
+    """Return a dict's key as JSON writes it: as text."""
     try:
-        written = TypeAdapter(dict[of_keys, Any]).dump_python({key: None}, mode="json", warnings="error")
+        written = TypeAdapter(dict[keys, Any]).dump_python({key: None}, mode="json", warnings="error")
     except (PydanticSerializationError, PydanticUserError, TypeError):
-        raise NoSuchField(f"its keys are {describe(of_keys)}, so none is {key!r}") from None
+        raise NoSuchField(f"its keys are {describe(keys)}, so none is {key!r}") from None
     return str(next(iter(written)))
 
 
 def _refuse_other_bytes(cls: type, annotation: Any) -> None:
-    """Refuse bytes that ``cls`` writes in its own way: on their own they would be read in another."""
+    """Refuse bytes that ``cls`` writes as UTF-8: alone they would be read as base64."""
     own = typehints.configuration(cls)
     if own is None or own.get("ser_json_bytes") == "base64":
         return

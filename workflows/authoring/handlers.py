@@ -1,62 +1,72 @@
-"""Nodes that the body of a workflow does not call: error handlers, compensations and hooks. Their parameters are
-filled by name.
+"""Error handlers, compensations and hooks: nodes that the body does not call.
+
+Their parameters are bound by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from celeriac.workflows.authoring import typehints
+from celeriac.workflows.authoring.signatures import Signature
 from celeriac.workflows.engine.outcomes import ErrorInfo
 from celeriac.workflows.engine.templates import Template
-
-if TYPE_CHECKING:
-    from celeriac.workflows.authoring.steps import Step
 
 RESULT = "result"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """The node of an error handler, a compensation or a hook, with values to bind."""
+
+    name: str  # of the node; numbered if it is taken
+    option: str  # the option that names the step, for messages: "on_error"
+    arguments: Mapping[str, Template]  # by parameter name
+    result: Template | None = None  # for a parameter named "result"
+    takes_rest: bool = False  # the only parameter left over takes the result
+    error: Template | None = None  # for a parameter annotated ErrorInfo
+    handles: str | None = None  # the node whose error the step handles
+    compensates: str | None = None  # the node that the step compensates
+    hook: str | None = None  # "on_complete" or "on_failure"
+
+
 class UnboundParameter(TypeError):
-    """A parameter cannot be filled. The message says which, and what there is to fill parameters with."""
+    """A parameter cannot be bound.
+
+    The message names the parameter, and the names that have a value.
+    """
 
 
-def bind_by_name(
-    step: Step[..., object],
-    arguments: Mapping[str, Template],
-    *,
-    result: Template | None = None,
-    takes_rest: bool = False,
-    error: Template | None = None,
-) -> dict[str, Template]:
-    """Return what a step's parameters are filled with that nobody calls by hand.
+def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Template]:
+    """Bind the parameters of a handler, compensation or hook by name.
 
-    Args:
-        step: The step.
-        arguments: What there is, by the name of a parameter.
-        result: What a parameter named ``result`` gets.
-        takes_rest: Whether the only parameter that is left over gets the result, whatever its name.
-        error: What a parameter annotated ``ErrorInfo`` gets.
+    A parameter annotated ``ErrorInfo`` takes the error, by any name.
+
+    Returns:
+        A template by parameter name, without the parameters left to their defaults.
 
     Raises:
-        NotFillable: a parameter is left over that has no default.
+        UnboundParameter: a parameter without a default is left over.
     """
-    offered = dict(arguments)
-    if result is not None:
-        offered[RESULT] = result
-    filled = {}
-    for name, parameter in step.signature.parameters.items():
-        if error is not None and typehints.members(parameter.codec.annotation) == [ErrorInfo]:
-            filled[name] = error
+    offered = dict(attachment.arguments)
+    if attachment.result is not None:
+        offered[RESULT] = attachment.result
+    bound = {}
+    for name, parameter in signature.parameters.items():
+        if attachment.error is not None and typehints.members(parameter.codec.annotation) == [ErrorInfo]:
+            bound[name] = attachment.error
         elif name in offered:
-            filled[name] = offered[name]
-    left = [name for name in step.signature.parameters if name in step.signature.required and name not in filled]
-    if takes_rest and result is not None and len(left) == 1 and RESULT not in filled:
-        filled[left.pop()] = result
-    if left:
-        there = [*offered, *(["one annotated ErrorInfo"] if error is not None else [])]
-        known = ", ".join(there) or "none"
+            bound[name] = offered[name]
+    unbound = [name for name in signature.parameters if name in signature.required and name not in bound]
+    if attachment.takes_rest and attachment.result is not None and len(unbound) == 1 and RESULT not in bound:
+        bound[unbound.pop()] = attachment.result
+    if unbound:
+        names = [*offered]
+        if attachment.error is not None:
+            names.append("a parameter annotated ErrorInfo")
+        known = ", ".join(names) or "none"
         raise UnboundParameter(
-            f"nothing fills its parameter {left[0]!r}. Parameters are filled by name; there are: {known}"
+            f"nothing fills its parameter {unbound[0]!r}. Parameters are filled by name; there are: {known}"
         )
-    return filled
+    return bound

@@ -1,4 +1,4 @@
-"""Where in the user's code something is: ``shop/flows.py:23``."""
+"""Places in the user's code: ``shop/flows.py:23``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-_NOT_THE_USER = {
-    "celeriac",
-    "pydantic",
-    *sys.stdlib_module_names,
-}  # they may stand between the user's line and a check
+# Frames of these packages may stand between the user's line and a check.
+_NOT_THE_USER = {"celeriac", "pydantic", *sys.stdlib_module_names}
 
 
 def of_function(function: Callable[..., Any]) -> str:
-    """Return the file and line at which ``function`` is defined, or its type for what has no code."""
+    """Return the file and line of a function, or its type if it has no code."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is None:
         return f"a {type(function).__name__}"
@@ -27,18 +24,21 @@ def of_function(function: Callable[..., Any]) -> str:
 
 
 def of_caller() -> str:
-    """Return the file and line that the user's code is at, seen from inside Celeriac."""
+    """Return the file and line of the user's code that is calling Celeriac."""
     return _innermost(reversed(list(traceback.walk_stack(inspect.currentframe()))))
 
 
 def of_error(error: BaseException) -> str:
-    """Return the file and line in the user's code that ``error`` comes from."""
+    """Return the file and line of the user's code that ``error`` comes from."""
     return _innermost(traceback.walk_tb(error.__traceback__))
 
 
 def _innermost(frames: Iterable[tuple[FrameType, int]]) -> str:
-    theirs = [(frame, line) for frame, line in frames if _package(frame) not in _NOT_THE_USER]
-    return in_file(theirs[-1][0].f_code.co_filename, theirs[-1][1]) if theirs else "unknown place"
+    of_user = [(frame, line) for frame, line in frames if _package(frame) not in _NOT_THE_USER]
+    if not of_user:
+        return "unknown place"
+    frame, line = of_user[-1]
+    return in_file(frame.f_code.co_filename, line)
 
 
 def _package(frame: FrameType) -> str:
@@ -46,5 +46,5 @@ def _package(frame: FrameType) -> str:
 
 
 def in_file(path: str, line: int) -> str:
-    """Return ``path:line``, with the path relative to the current folder if it is inside of it."""
+    """Return ``path:line``; the path is relative if it is inside the current folder."""
     return f"{path.removeprefix(f'{Path.cwd()}{os.sep}')}:{line}"

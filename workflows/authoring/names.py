@@ -1,4 +1,4 @@
-"""Names of workflows, steps and nodes: the rule, automatic numbers, and suggestions for misspelt ones."""
+"""Names of workflows, steps and nodes, and versions: rules and automatic numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ LONGEST = 100
 
 _NAME = re.compile(rf"[A-Za-z_][A-Za-z0-9_.-]{{0,{LONGEST - 1}}}")
 _VERSION = re.compile(rf"[A-Za-z0-9_.+-]{{1,{LONGEST}}}")
-_RESERVED = ("celery.", "celeriac.")  # a step is a Celery task of its own name
+_RESERVED = ("celery.", "celeriac.")  # a step is a Celery task of the same name
 
 
 def check_name(kind: str, name: object, where: str) -> str:
     """Return ``name`` if it may name a ``kind`` (workflow, step, …).
 
-    Names become Celery task names, parts of addresses and of log lines; so they are plain.
+    Names become Celery task names, parts of addresses and of log lines, so they are
+    plain.
 
     Raises:
-        DefinitionError: it may not; the message tells the rule.
+        DefinitionError: the name breaks the rule; the message tells the rule.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DefinitionError(
@@ -39,7 +40,7 @@ def check_version(workflow: str, version: object, where: str) -> str:
     """Return ``version`` if it may be the version of a workflow.
 
     Raises:
-        DefinitionError: it may not; the message tells the rule.
+        DefinitionError: the version breaks the rule; the message tells the rule.
     """
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise DefinitionError(
@@ -53,9 +54,10 @@ def numbered(name: str, taken: Collection[str], *, earlier: int = 0) -> str:
     """Return ``name``, or the first of ``name-2``, ``name-3``, … that is not taken.
 
     Args:
-        name: What to start from.
+        name: The name to number.
         taken: Names in use.
-        earlier: How many names were made from ``name`` before; so many are not tried again.
+        earlier: How many names were already made from ``name``; these are not tried
+            again.
     """
     count = earlier + 1
     while (candidate := _with_number(name, count)) in taken:

@@ -1,4 +1,4 @@
-"""``outcome(…)``: passing on what becomes of a step instead of its result."""
+"""``outcome(…)``: pass on how a step ended, instead of its result."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ T = TypeVar("T")
 
 
 def outcome(result: T) -> Outcome[T]:
-    """In the body of a workflow: pass on what becomes of a step, instead of its result.
+    """Pass on how a step ended, instead of its result, in the body of a workflow.
 
-    A step that is to run although another failed, as ``needs`` allows, takes that one's outcome.
+    A step whose ``needs`` lets it run although another step failed takes the outcome of
+    that step.
 
     Args:
-        result: What calling a step returned, whole.
+        result: The whole result of a step.
 
     Raises:
-        DefinitionError: it is something else.
+        DefinitionError: the argument is not the whole result of a step.
     """
     if not is_symbol(result):
         raise DefinitionError(
-            detail=f"outcome(…) cannot take {result!r} ({location.of_caller()}). It takes what a step returned, in the "
+            detail=f"outcome(…) cannot take {result!r} ({location.of_caller()}). It takes the result of a step, in the "
             "body of a workflow."
         )
-    part = source_of(result)
-    if not isinstance(part.template, ResultPart) or part.template.path:
+    source = source_of(result)
+    if not isinstance(source.template, ResultPart) or source.template.path:
         raise DefinitionError(
-            detail=f"Workflow {part.workflow!r} cannot use outcome({part.expression}) ({location.of_caller()}): "
-            f"{part.label} is not the whole result of a step. Pass what the step returned."
+            detail=f"Workflow {source.workflow!r} cannot use outcome({source.expression}) ({location.of_caller()}): "
+            f"{source.label} is not the whole result of a step. Pass the step's whole result."
         )
     whole = SymbolSource(
-        workflow=part.workflow,
-        builder=part.builder,
-        template=OutcomePart(node=part.template.node),
-        annotation=Outcome[part.annotation],  # type: ignore[name-defined]
-        expression=f"outcome({part.expression})",
+        workflow=source.workflow,
+        builder=source.builder,
+        template=OutcomePart(node=source.template.node),
+        annotation=Outcome[source.annotation],  # type: ignore[name-defined]
+        expression=f"outcome({source.expression})",
     )
     return cast("Outcome[T]", Symbol(whole))

@@ -1,4 +1,4 @@
-"""The signature of a step or a workflow: its parameters, how their values travel, and how a call fills them."""
+"""The signature of a step or a workflow: parameters, their codecs, and binding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from celeriac.workflows.text import describe, did_you_mean, sentence
 
 
 class BindingFailed(TypeError):
-    """A call does not fit the parameters. The message says how."""
+    """A call does not fit the parameters. The message says why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,11 +25,11 @@ class Parameter:
     name: str
     codec: Codec
     keyword_only: bool
-    default: Any  # inspect.Parameter.empty: there is none
+    default: Any  # inspect.Parameter.empty if there is none
 
     @property
     def required(self) -> bool:
-        """Whether a call must give it."""
+        """Whether a call must give a value."""
         return self.default is inspect.Parameter.empty
 
 
@@ -39,12 +39,14 @@ class Signature:
 
     parameters: Mapping[str, Parameter]  # by name, in order, without the context
     required: frozenset[str]
-    context_parameter: str | None  # the one annotated StepContext
+    context_parameter: str | None  # the parameter annotated StepContext
     result: Codec
     annotated_result: bool
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a call by parameter name, in the order of the parameters, without defaults.
+        """Return the arguments of a call by parameter name, without defaults.
+
+        The arguments are in the order of the parameters.
 
         Raises:
             BindingFailed: an argument is missing, unexpected or given twice.
@@ -66,7 +68,10 @@ class Signature:
         return {name: given[name] for name in self.parameters if name in given}
 
     def __str__(self) -> str:
-        """Return what messages say of the parameters: ``Parameters: order: Order, priority: int (optional).``."""
+        """Return the parameters as messages show them.
+
+        As in ``Parameters: order: Order, priority: int (optional).``
+        """
         if not self.parameters:
             return "It has no parameters."
         shown = ", ".join(
@@ -81,20 +86,20 @@ def read_signature(function: Callable[..., Any], subject: str) -> Signature:
 
     Args:
         function: A plain or async function.
-        subject: How messages call it: ``step 'charge'``.
+        subject: The function's name in messages: ``step 'charge'``.
 
     Raises:
-        DefinitionError: it has parameters that cannot be filled by name, annotations that cannot be
-            resolved, or values that cannot become JSON.
+        DefinitionError: a parameter cannot be bound by name, an annotation cannot be
+            resolved, or its values cannot become JSON.
     """
     where = location.of_function(function)
     try:
         found = inspect.signature(function).parameters
         resolved = get_type_hints(function, include_extras=True)
-    except Exception as error:  # whatever the evaluation of the user's annotations raises
+    except Exception as error:  # the user's annotations may raise any error
         raise DefinitionError(
             detail=f"The annotations of {subject} cannot be resolved ({where}): {error}. "
-            f"Define or import what they name at module level, and not under TYPE_CHECKING."
+            f"Define or import these names at module level, and not under TYPE_CHECKING."
         ) from error
     for parameter in found.values():
         _check_kind(parameter, subject, where)
@@ -139,11 +144,11 @@ def _is_context(hint: Any) -> bool:
     return typehints.members(hint) == [StepContext]
 
 
-def _codec(annotation: Any, what: str, where: str) -> Codec:
+def _codec(annotation: Any, label: str, where: str) -> Codec:
     try:
         return Codec(annotation)
     except NotJson as error:
         raise DefinitionError(
-            detail=f"{what[0].upper()}{what[1:]} cannot become JSON ({where}): {describe(annotation)}: {error}. "
+            detail=f"{label[0].upper()}{label[1:]} cannot become JSON ({where}): {describe(annotation)}: {error}. "
             f"Use a dataclass, a pydantic model, or plain data."
         ) from None

@@ -1,4 +1,4 @@
-"""Symbols: what stands for values while the body of a workflow is read."""
+"""Symbols: stand-ins for values while the graph of a workflow is built."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from celeriac.workflows.text import sentence
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SymbolSource:
-    """What a symbol stands for: a parameter of the workflow, a step's result, or a part of one."""
+    """The source of a symbol's value: an input, a result, an outcome, or part of it."""
 
     workflow: str
-    builder: object  # the reading of a workflow's body that it belongs to, by identity
+    builder: object  # the GraphBuilder that made the symbol, by identity
     template: InputPart | ResultPart | OutcomePart
     annotation: Any  # of the value, as far as it is known
-    expression: str  # as written in the body: 'charge.amount', with the node's name for its call
+    expression: str  # as in the body: 'charge.amount', with node names for calls
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """The source's name in messages: ``the result 'charge'``."""
         if isinstance(self.template, OutcomePart):
             return f"{self.expression!r}"
         kind = "the input" if isinstance(self.template, InputPart) else "the result"
         return f"{kind} {self.expression!r}"
 
-    def at(self, piece: FieldRef, suffix: str) -> SymbolSource:
-        """Return a part of this part."""
-        template = replace(self.template, path=(*self.template.path, *piece.path))
-        return replace(self, template=template, annotation=piece.annotation, expression=self.expression + suffix)
+    def at(self, ref: FieldRef, suffix: str) -> SymbolSource:
+        """Return the source of a field or an item of the value."""
+        template = replace(self.template, path=(*self.template.path, *ref.path))
+        return replace(self, template=template, annotation=ref.annotation, expression=self.expression + suffix)
 
 
 class Symbol:
     """Stands for a value that exists only when the workflow runs.
 
-    It can be passed to steps, and its fields and items are symbols too. Whatever would need the
-    value raises a ``DefinitionError``. Python does not let ``is``, ``isinstance`` and the class
-    patterns of ``match`` be caught: they see a symbol.
+    A symbol can be passed to steps, and its fields and items are symbols too.
+    Operations that need the value raise a ``DefinitionError``. Python lets no class
+    intercept ``is``, ``isinstance`` and the class patterns of ``match``: these see a
+    symbol.
     """
 
-    __slots__ = ("_celeriac_part",)
+    __slots__ = ("_celeriac_source",)
 
-    _celeriac_part: SymbolSource
+    _celeriac_source: SymbolSource
 
-    def __init__(self, part: SymbolSource) -> None:
-        object.__setattr__(self, "_celeriac_part", part)
+    def __init__(self, source: SymbolSource) -> None:
+        object.__setattr__(self, "_celeriac_source", source)
 
     def __repr__(self) -> str:
         return f"<{source_of(self).label} of workflow {source_of(self).workflow!r}>"
@@ -64,7 +65,10 @@ class Symbol:
         return self._take(lambda annotation: field_access.item(annotation, key), f"[{key!r}]")
 
     def __iter__(self) -> Iterator[Symbol]:
-        """Unpack a tuple of known length, as in ``low, high = bounds(rows)``; nothing else can be iterated over."""
+        """Unpack a tuple of known length, as in ``low, high = bounds(rows)``.
+
+        No other symbol can be iterated over.
+        """
         return iter([self[i] for i in range(len(self))])
 
     def __len__(self) -> int:
@@ -74,32 +78,32 @@ class Symbol:
         return len(items)
 
     def _take(self, find: Callable[[Any], FieldRef], suffix: str) -> Symbol:
-        part = source_of(self)
+        source = source_of(self)
         try:
-            return Symbol(part.at(find(part.annotation), suffix))
+            return Symbol(source.at(find(source.annotation), suffix))
         except NoSuchField as error:
             raise DefinitionError(
-                detail=f"Workflow {part.workflow!r} cannot use {part.expression + suffix!r} "
+                detail=f"Workflow {source.workflow!r} cannot use {source.expression + suffix!r} "
                 f"({location.of_caller()}): {sentence(str(error))}"
             ) from None
 
 
 def is_symbol(value: object) -> TypeGuard[Symbol]:
-    """Whether ``value`` is a symbol, asked in a way that no symbol refuses."""
+    """Whether ``value`` is a symbol; unlike ``==``, no symbol refuses this check."""
     return type(value) is Symbol
 
 
 def source_of(symbol: Symbol) -> SymbolSource:
-    """Return what ``symbol`` stands for."""
-    part: SymbolSource = object.__getattribute__(symbol, "_celeriac_part")
-    return part
+    """Return the source of a symbol's value."""
+    source: SymbolSource = object.__getattribute__(symbol, "_celeriac_source")
+    return source
 
 
 def _refuse(symbol: Symbol, action: str, advice: str) -> NoReturn:
-    part = source_of(symbol)
+    source = source_of(symbol)
     raise DefinitionError(
-        detail=f"Workflow {part.workflow!r} cannot {action} {part.label} ({location.of_caller()}): "
-        f"the body is read once, before there are values. {advice}"
+        detail=f"Workflow {source.workflow!r} cannot {action} {source.label} ({location.of_caller()}): "
+        f"its graph is built before there are values. {advice}"
     )
 
 
@@ -110,18 +114,17 @@ def _trap(action: str, advice: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-_BINARY = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift")
-_BITWISE = ("and", "or", "xor")
-_OPERATORS = [f"{side}{name}" for name in (*_BINARY, *_BITWISE) for side in ("", "r")]
+_OPERATORS = "add sub mul matmul truediv floordiv mod divmod pow lshift rshift and or xor"
+_REFLECTED = " ".join(f"r{name}" for name in _OPERATORS.split())  # 1 + s: __radd__
 
-# What would need the value, in Python's words; what that is in the user's; and what to do instead.
+# (special methods without their underscores, the user's attempt, advice)
 _REFUSED: tuple[tuple[str, str, str], ...] = (
     ("bool", "branch on", "Decide inside a step: if, while, and, or and not need a value."),
     ("eq ne lt le gt ge contains", "compare", "Compare inside a step."),
     ("reversed next", "iterate over", "Loop inside a step."),
     ("str format bytes fspath", "make text of", "Build texts, paths and messages inside a step."),
     (
-        "int float complex index round trunc floor ceil abs neg pos invert " + " ".join(_OPERATORS),
+        f"int float complex index round trunc floor ceil abs neg pos invert {_OPERATORS} {_REFLECTED}",
         "calculate with",
         "Calculate inside a step.",
     ),

@@ -1,4 +1,4 @@
-"""What the body of a workflow passes on, a symbol or plain data or a mixture of both, as a template."""
+"""Templates of values that the body of a workflow passes on: symbols, data, or both."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ from celeriac.workflows.engine.templates import (
 )
 from celeriac.workflows.text import describe
 
-_SEQUENCES = (list, tuple, set, frozenset)  # sets hold no symbols themselves, but tuples with symbols
+# No symbol is a member of a set, but a tuple with symbols may be.
+_SEQUENCES = (list, tuple, set, frozenset)
 
 
 def symbols_in(value: Any) -> Iterator[Symbol]:
-    """Yield the symbols in ``value``, at any depth of lists, tuples, dicts, dataclasses and models."""
+    """Yield the symbols in ``value``, at any depth.
+
+    Looks into lists, tuples, sets, dicts, dataclasses and models.
+    """
     if is_symbol(value):
         yield value
     elif isinstance(value, Mapping):
@@ -40,12 +44,12 @@ def symbols_in(value: Any) -> Iterator[Symbol]:
 
 
 def template_of(value: Any, codec: Codec) -> Template:
-    """Return the template for ``value``, which will be read as ``codec`` has it.
+    """Return the template for ``value``, which ``codec`` will decode.
 
-    Plain data are checked against the annotation, also those next to symbols.
+    Plain data are checked against the annotation, also next to symbols.
 
     Raises:
-        ValueInvalid: plain data that do not fit, or a symbol where none can be.
+        ValueInvalid: plain data do not fit, or a symbol stands where none can be.
     """
     return _template_of(value, codec, "")
 

@@ -1,4 +1,4 @@
-"""Reading annotations: what they wrap, what unions are made of, which fields a class has."""
+"""Annotations: the types that they wrap, members of unions, fields of classes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALIASES = (typing_extensions.TypeAliasType, getattr(typing, "TypeAliasType", ty
 
 
 def bare(annotation: Any) -> Any:
-    """Return what ``Annotated``, ``Required``, ``NewType``, type aliases and their like are about."""
+    """Return the type inside ``Annotated``, ``NewType``, a type alias and the like."""
     while True:
         if get_origin(annotation) in _WRAPPERS:
             annotation = get_args(annotation)[0]
@@ -31,21 +31,24 @@ def bare(annotation: Any) -> Any:
 
 
 def members(annotation: Any) -> list[Any]:
-    """Return the bare types that a value other than None may have: one, or several for a union."""
+    """Return the bare types of values other than None; several for a union."""
     whole = bare(annotation)
-    if get_origin(whole) in (Union, UnionType):
-        return [member for part in get_args(whole) for member in members(part)]
-    return [] if whole is NoneType else [whole]
+    if get_origin(whole) not in (Union, UnionType):
+        return [] if whole is NoneType else [whole]
+    found: list[Any] = []
+    for part in get_args(whole):
+        found += members(part)
+    return found
 
 
 def class_of(kind: Any) -> type | None:
-    """Return the class behind a bare type, ``list`` for ``list[int]``; None if there is none."""
+    """Return the class of a bare type, ``list`` for ``list[int]``, or None."""
     found = get_origin(kind) or kind
     return found if isinstance(found, type) else None
 
 
 def is_named_tuple(cls: type) -> bool:
-    """Whether ``cls`` was made with ``typing.NamedTuple`` or ``collections.namedtuple``."""
+    """Whether ``cls`` was made with ``NamedTuple`` or ``collections.namedtuple``."""
     return issubclass(cls, tuple) and hasattr(cls, "_fields")
 
 
@@ -55,7 +58,10 @@ def is_typed_dict(cls: type) -> bool:
 
 
 def fields_of(kind: Any) -> Mapping[str, Any] | None:
-    """Return the annotation of each field that becomes JSON, by name; None for what has no declared fields."""
+    """Return the annotations of the fields that become JSON, by name.
+
+    None for a type without declared fields.
+    """
     cls = class_of(kind)
     if cls is None:
         return None
@@ -68,46 +74,46 @@ def fields_of(kind: Any) -> Mapping[str, Any] | None:
     if dataclasses.is_dataclass(cls):
         hints = _hints(cls)
         named = {f.name: hints.get(f.name, Any) for f in dataclasses.fields(cls) if f.init or _has_default(f)}
-        return {name: Any if _has_serializer(cls, name) else _filled_in(hint, kind) for name, hint in named.items()}
+        return {name: Any if _has_serializer(cls, name) else _substituted(hint, kind) for name, hint in named.items()}
     if is_named_tuple(cls):
         hints = _hints(cls)
-        return {name: _filled_in(hints.get(name, Any), kind) for name in getattr(cls, "_fields")}  # noqa: B009
+        return {name: _substituted(hints.get(name, Any), kind) for name in getattr(cls, "_fields")}  # noqa: B009
     if is_typed_dict(cls):
         hints = _hints(cls)
         names = (*getattr(cls, "__required_keys__"), *getattr(cls, "__optional_keys__"))  # noqa: B009
-        return {name: _filled_in(hints.get(name, Any), kind) for name in names}
+        return {name: _substituted(hints.get(name, Any), kind) for name in names}
     return None
 
 
 def writes_itself(cls: type) -> bool:
-    """Whether a serializer of its own turns ``cls`` into JSON, so that its fields say nothing of the JSON's."""
+    """Whether ``cls`` has a model serializer; its fields then do not tell its JSON."""
     decorators = getattr(cls, "__pydantic_decorators__", None)
     return bool(decorators and decorators.model_serializers)
 
 
 def configuration(cls: type) -> Mapping[str, Any] | None:
-    """Return pydantic's configuration of ``cls``; None for a class that follows what it is part of."""
+    """Return pydantic's configuration of a class; None if its container's holds."""
     if issubclass(cls, BaseModel):
         return typing.cast("Mapping[str, Any]", cls.model_config)
     return getattr(cls, "__pydantic_config__", None)
 
 
 def mentions(annotation: Any, *wanted: type, configured: bool = True) -> bool:
-    """Whether values of ``annotation`` may hold, at any depth, values of ``wanted`` that pydantic itself writes.
+    """Whether values of ``annotation`` may hold values of ``wanted``, at any depth.
+
+    Values that the user's serializers write do not count.
 
     Args:
-        annotation: Where to look.
+        annotation: The annotation to search.
         wanted: Classes to look for.
-        configured: Whether to look into classes with a configuration of their own as well.
+        configured: Whether to search classes with a configuration of their own as well.
     """
-    return any(
-        (cls := class_of(kind)) is not None and issubclass(cls, wanted)
-        for kind in _walk(annotation, [], configured=configured)
-    )
+    classes = (class_of(kind) for kind in _walk(annotation, [], configured=configured))
+    return any(cls is not None and issubclass(cls, wanted) for cls in classes)
 
 
 def mentions_secret(annotation: Any) -> bool:
-    """Whether values of ``annotation`` may hold a pydantic secret, which is written as ``**********``."""
+    """Whether values may hold a pydantic secret, which is written as ``**********``."""
     return mentions(annotation, SecretStr, SecretBytes, Secret)
 
 
@@ -134,12 +140,12 @@ def _walk(annotation: Any, seen: list[Any], *, configured: bool) -> Iterator[Any
 def _hints(cls: type) -> dict[str, Any]:
     try:
         return typing_extensions.get_type_hints(cls, include_extras=True)
-    except Exception:  # names that only pydantic can resolve, if anyone can: the fields count as Any
+    except Exception:  # only pydantic may resolve the names: the fields count as Any
         return {}
 
 
-def _filled_in(hint: Any, kind: Any) -> Any:
-    """Return the hint of a field of ``kind``, with ``int`` for ``T`` if the kind is ``Box[int]``."""
+def _substituted(hint: Any, kind: Any) -> Any:
+    """Return a field's hint, with ``int`` for ``T`` if ``kind`` is ``Box[int]``."""
     if isinstance(hint, TypeVar):
         parameters = getattr(get_origin(kind), "__parameters__", ())
         return dict(zip(parameters, get_args(kind), strict=False)).get(hint, Any)

@@ -14,30 +14,38 @@ from typing_extensions import TypeAliasType
 
 from celeriac.workflows.authoring import typehints
 
-# For whatever has no configuration of its own. Bytes as base64, since most bytes are not UTF-8; NaN stays what it is
-# until the JSON encoder refuses it, where pydantic's default would turn it into null without a word.
+# For types without a configuration of their own. Bytes are written as base64, because
+# most bytes are not UTF-8. NaN stays NaN until the JSON encoder refuses it; pydantic's
+# default would silently write null.
 _CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 
 _to_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
-_MOST_PROBLEMS = 3  # in one message
-_WITHOUT_INPUT = ("missing", "json_invalid", "string_unicode")  # their input is the whole, not the part
-_LONGEST_INPUT = 40  # characters of an offending value that a message shows
+_MOST_PROBLEMS = 3  # in a message
+# The input of these errors is the whole value, not the part with the problem.
+_WITHOUT_INPUT = ("missing", "json_invalid", "string_unicode")
+_LONGEST_INPUT = 40  # characters of a bad value in a message
 
 
 class ValueInvalid(ValueError):
-    """A value does not fit its annotation, or JSON. The message is one line that says where in it, and why."""
+    """A value does not fit its annotation, or JSON.
+
+    The message is a single line with the place inside the value and the reason.
+    """
 
 
 class NotJson(TypeError):
-    """Values of an annotation cannot become JSON and come back. The message says why."""
+    """Values of an annotation cannot become JSON and come back.
+
+    The message says why.
+    """
 
 
 class Codec:
-    """Turns values of one annotation into JSON text, and back into themselves.
+    """Turns values of an annotation into JSON text, and back into themselves.
 
-    Models and dataclasses are written by field name, whatever their aliases; both are read. What
-    was encoded can be decoded: ``encode`` makes sure of it.
+    Models and dataclasses are written by field name, and read by field name or alias.
+    ``encode`` makes sure that its text can be decoded.
 
     Args:
         annotation: As resolved by ``typing.get_type_hints(…, include_extras=True)``.
@@ -54,19 +62,21 @@ class Codec:
         """Return ``value`` as JSON text.
 
         Raises:
-            ValueInvalid: it does not fit the annotation, or holds what has no JSON, such as NaN.
+            ValueInvalid: the value does not fit the annotation, or has no JSON, such as
+                NaN.
         """
         try:
             text = self._write(value, warnings="error")
         except PydanticSerializationError:
             text = self._convert(value)
-        self.decode(text)  # a constraint or a Literal is checked in reading only
+        self.decode(text)  # a constraint or a Literal is checked by decoding only
         return text
 
     def _convert(self, value: Any) -> str:
-        """Return JSON text for what is not quite of the annotated type, if it can be read as such.
+        """Return JSON text for a value of another type that can be read as annotated.
 
-        Think of a tuple for a list, or an int in a field for Decimals, which a dataclass does not check.
+        Examples: a tuple for a list; an int in a field for Decimals, which a dataclass
+        does not check.
         """
         try:
             return self._write(self.decode(self._write(value, warnings="none")), warnings="none")
@@ -77,7 +87,7 @@ class Codec:
         """Return the value that ``text`` stands for.
 
         Raises:
-            ValueInvalid: it does not fit the annotation.
+            ValueInvalid: the value does not fit the annotation.
         """
         try:
             return self._adapter.validate_json(text, by_alias=True, by_name=True)
@@ -85,10 +95,10 @@ class Codec:
             raise ValueInvalid(explain(error)) from None
 
     def accept(self, value: Any) -> Any:
-        """Return a Python value as the annotation has it: ``{"id": 1}`` becomes an ``Order``.
+        """Return a value as the annotated type: ``{"id": 1}`` becomes an ``Order``.
 
         Raises:
-            ValueInvalid: it does not fit the annotation.
+            ValueInvalid: the value does not fit the annotation.
         """
         try:
             return self._adapter.validate_python(value, by_alias=True, by_name=True)
@@ -96,10 +106,10 @@ class Codec:
             raise ValueInvalid(explain(error)) from None
 
     def normalize(self, data: Any) -> str:
-        """Return JSON data that came from outside as text, checked and in the form that ``encode`` writes.
+        """Return outside JSON data as text, checked and as ``encode`` writes it.
 
         Raises:
-            ValueInvalid: it does not fit the annotation.
+            ValueInvalid: the data do not fit the annotation.
         """
         try:
             text = _to_json(data)
@@ -119,7 +129,10 @@ class Codec:
 
 
 def explain(error: ValidationError) -> str:
-    """Return what pydantic found as one line: ``items[0].price: Input should be a valid number, got 'abc'``."""
+    """Return the problems that pydantic found as a single line.
+
+    As in ``items[0].price: Input should be a valid number, got 'abc'``.
+    """
     problems = error.errors(include_url=False, include_context=False)
     shown = "; ".join(_problem(p["loc"], p["msg"], p["type"], p["input"]) for p in problems[:_MOST_PROBLEMS])
     more = len(problems) - _MOST_PROBLEMS
@@ -152,8 +165,9 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
             "its secret would be stored as '**********' and be lost; pass the secret's name and read it inside the step"
         )
     try:
-        # An alias, because TypeAdapter refuses a configuration for a bare dataclass or TypedDict; without it, their
-        # bytes would be written differently from the same bytes in a list of them.
+        # An alias, because TypeAdapter refuses a configuration for a bare dataclass or
+        # TypedDict. Without a configuration, their bytes would be written differently
+        # from the bytes in a list of them.
         adapter = TypeAdapter(cast("Any", TypeAliasType("_Value", annotation)), config=_CONFIG)
         adapter.json_schema(mode="serialization", schema_generator=_JsonCheck)
     except PydanticSchemaGenerationError:
@@ -164,10 +178,10 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 class _JsonCheck(GenerateJsonSchema):
-    """Generates a JSON schema for the sake of what it refuses. The schema itself is of no use."""
+    """Generates a JSON schema to find types without JSON; nobody uses the schema."""
 
     def generate_inner(self, schema: Any) -> JsonSchemaValue:
-        # A serializer of the user's replaces what is below it.
+        # The user's serializer replaces the schema below it.
         return {} if schema.get("serialization", {}).get("type") == "function-plain" else super().generate_inner(schema)
 
     def callable_schema(self, schema: core_schema.CallableSchema) -> JsonSchemaValue:
@@ -183,12 +197,12 @@ class _JsonCheck(GenerateJsonSchema):
         return self._refuse(schema, "an iterable can be read only once; write list[…] or Sequence[…]")
 
     def _refuse(self, schema: Any, reason: str) -> JsonSchemaValue:
-        if "serialization" in schema:  # the user says how
+        if "serialization" in schema:  # the user's serializer writes the values
             return {}
         raise PydanticInvalidForJsonSchema(reason)
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:  # noqa: ARG002 - pydantic's
-        return {}  # of kinds that do travel as JSON, although JSON Schema has no words for them
+        return {}  # such types travel as JSON; JSON Schema cannot describe them
 
     def emit_warning(self, kind: Any, detail: str) -> None:
-        """Say nothing: the schema is not shown to anyone."""
+        """Ignore the warning: nobody sees the schema."""

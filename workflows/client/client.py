@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpa
 from celery import Celery
 
 from celeriac.workflows.authoring.catalog import Catalog
-from celeriac.workflows.authoring.definitions import StartOptions, Workflow, WorkflowUse
+from celeriac.workflows.authoring.definitions import Workflow, WorkflowUse
+from celeriac.workflows.authoring.options import StartOptionArgs
 from celeriac.workflows.client.audit import Audit, Discrepancy
 from celeriac.workflows.client.callers_transaction import SyncTransaction
 from celeriac.workflows.client.control import Action
@@ -119,21 +120,13 @@ class Client:
         """
         return self._starter.record(self._starter.with_values(workflow, args, kwargs))
 
-    def start_by_name(
-        self,
-        name: str,
-        value: Any = None,
-        *,
-        idempotency_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Run[Any]:
+    def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> Run[Any]:
         """Start a run of the workflow of that name with JSON data, as a command or an HTTP request has it.
 
         Args:
             name: Of the workflow, which a module of the settings defines.
             value: A JSON object by parameter name, or the value of the only parameter; None if it needs no input.
-            idempotency_key: Starts at most one run of the workflow; a second start returns the first run.
-            tags: Labels to find the run by.
+            options: See ``StartOptionArgs``.
 
         Raises:
             UnknownWorkflow: there is no workflow of that name.
@@ -142,7 +135,7 @@ class Client:
             DatabaseUnavailable: Postgres does not answer; nothing was started.
             SchemaMismatch: the database is not migrated.
         """
-        return self._starter.record(self._starter.by_name(name, value, StartOptions.of(idempotency_key, tags)))
+        return self._starter.record(self._starter.by_name(name, value, options))
 
     @overload
     def within(self, transaction: AsyncSession | AsyncConnection, /) -> AsyncTransactionClient: ...

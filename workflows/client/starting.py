@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from celeriac.workflows.authoring.definitions import StartOptions, Workflow, WorkflowUse
+from celeriac.workflows.authoring.definitions import Workflow, WorkflowUse
+from celeriac.workflows.authoring.options import StartOptionArgs, StartOptions
 from celeriac.workflows.client.after_commit import StartedRun
 from celeriac.workflows.client.callers_transaction import CallersTransaction
 from celeriac.workflows.client.run import Run
@@ -48,7 +49,7 @@ class Starter:
             )
         return Start(workflow=bare, run_input=bare.encode_input(args, kwargs), options=options)
 
-    def by_name(self, name: str, value: Any, options: StartOptions) -> Start:
+    def by_name(self, name: str, value: Any, options: StartOptionArgs) -> Start:
         """Return the start of a workflow by its name with JSON data.
 
         Raises:
@@ -56,7 +57,9 @@ class Starter:
             InputInvalid: the value does not fit.
         """
         workflow = self._services.catalog.workflow(name)
-        return Start(workflow=workflow, run_input=workflow.encode_json_input(value), options=options)
+        return Start(
+            workflow=workflow, run_input=workflow.encode_json_input(value), options=StartOptions.of(name, **options)
+        )
 
     def record(self, start: Start, transaction: CallersTransaction | None = None) -> Run[Any]:
         """Record a start, and dispatch the run once that has committed.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack
 
-from celeriac.workflows.authoring.definitions import StartOptions, Workflow, WorkflowUse
+from celeriac.workflows.authoring.definitions import Workflow, WorkflowUse
+from celeriac.workflows.authoring.options import StartOptionArgs
 from celeriac.workflows.client.callers_transaction import SyncTransaction
 from celeriac.workflows.client.run import Run
 from celeriac.workflows.client.services import Services
@@ -35,16 +35,9 @@ class TransactionClient:
         """Start a run of a workflow; see ``Client.start``."""
         return self._record(self._starter.with_values(workflow, args, kwargs))
 
-    def start_by_name(
-        self,
-        name: str,
-        value: Any = None,
-        *,
-        idempotency_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Run[Any]:
+    def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> Run[Any]:
         """Start a run of the workflow of that name; see ``Client.start_by_name``."""
-        return self._record(self._starter.by_name(name, value, StartOptions.of(idempotency_key, tags)))
+        return self._record(self._starter.by_name(name, value, options))
 
     def _record(self, start: Start) -> Run[Any]:
         return self._starter.record(start, self._services.transactions.of(self._transaction))
@@ -62,16 +55,9 @@ class AsyncTransactionClient:
         """Start a run of a workflow; see ``Client.start``."""
         return await self._record(self._starter.with_values(workflow, args, kwargs))
 
-    async def start_by_name(
-        self,
-        name: str,
-        value: Any = None,
-        *,
-        idempotency_key: str | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> Run[Any]:
+    async def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> Run[Any]:
         """Start a run of the workflow of that name; see ``Client.start_by_name``."""
-        return await self._record(self._starter.by_name(name, value, StartOptions.of(idempotency_key, tags)))
+        return await self._record(self._starter.by_name(name, value, options))
 
     async def _record(self, start: Start) -> Run[Any]:
         await asyncio.to_thread(self._starter.prepare, start)

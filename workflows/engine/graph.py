@@ -109,6 +109,9 @@ class Node:
         return cls(**{**data, "arguments": arguments, "after": tuple(data.get("after", ())), "needs": needs})
 
 
+_OPTIONS = tuple(option.name for option in fields(Node) if option.default is None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Graph:
     """A workflow as a directed acyclic graph.

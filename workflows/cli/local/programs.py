@@ -46,7 +46,7 @@ def flower(*, port: int) -> list[str]:
 def queues(settings: Settings, catalog: Catalog) -> list[str]:
     """Return the queues that the steps of a catalog go to, the default one first."""
     of_nodes = {node.queue for workflow in catalog.workflows.values() for node in workflow.graph.nodes}
-    of_steps = {step.defaults.queue for step in catalog.steps.values()}
+    of_steps = {step.default_options.queue for step in catalog.steps.values()}
     return [settings.queue, *sorted({queue for queue in of_nodes | of_steps if queue} - {settings.queue})]
 
 

@@ -1,4 +1,4 @@
-"""Error handlers, compensations and hooks: which nodes they become, and what fills their parameters."""
+"""Error handlers, compensations and hooks: their nodes, and the binding of parameters."""
 
 import pytest
 
@@ -122,7 +122,7 @@ def test_a_function_is_made_one_step_however_often_it_is_used():
     assert twice.steps["release"] is ordering.steps["release"]
 
 
-def test_only_a_saga_undoes():
+def test_only_a_saga_compensates():
     @workflow
     def plain(order: str):
         reserve(order)
@@ -150,12 +150,15 @@ def careful(order: str) -> None: ...
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"on_failure": wants_more}, "on_failure=wants_more.* its parameter 'colour'.* order, one annotated ErrorInfo"),
+        (
+            {"on_failure": wants_more},
+            "on_failure=wants_more.* its parameter 'colour'.* order, a parameter annotated ErrorInfo",
+        ),
         ({"on_complete": praise}, "on_complete=praise.* nothing fills its parameter 'result'.* there are: order"),
         ({"on_complete": careful}, "cannot have needs, on_error or compensate of its own"),
     ],
 )
-def test_a_hook_that_cannot_be_filled_is_refused(options, message):
+def test_a_hook_that_cannot_be_bound_is_refused(options, message):
     with pytest.raises(DefinitionError, match=message):
 
         @workflow(**options)
@@ -163,7 +166,7 @@ def test_a_hook_that_cannot_be_filled_is_refused(options, message):
             charge(order)
 
 
-def test_a_handler_and_a_compensation_that_cannot_be_filled_are_refused():
+def test_a_handler_and_a_compensation_that_cannot_be_bound_are_refused():
     with pytest.raises(DefinitionError, match="on_error=wants_more.* its parameter 'colour'.* there are: order, cents"):
 
         @workflow
