@@ -87,11 +87,6 @@ class Children:
         reader.start()
         self._readers.append(reader)
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """The process id of each child, by name."""
-        return {name: process.pid for name, process in self._processes.items()}
-
     def ended(self) -> Ended | None:
         """Return a child that ended by itself, if there is one."""
         for name, process in self._processes.items():
