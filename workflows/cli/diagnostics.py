@@ -82,8 +82,7 @@ def _fleet(
 ) -> Iterator[Check]:
     yield checks.check_workers(consumers, [worker.name for worker in living])
     # What a worker takes from, its lease tells as well; a solo pool that runs a step cannot answer.
-    consumed = {queue for queues in consumers.values() for queue in queues}
-    consumed.update(queue for worker in living for queue in worker.scope.queues)
+    consumed = set[str]().union(*consumers.values(), *(worker.scope.queues for worker in living))
     if consumed:
         yield checks.check_queues(needed, consumed)
     else:

@@ -19,7 +19,8 @@ from celeriac.workflows.cli.local.stopping import StopRequest
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import RunView, StepView
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 0.4  # seconds between two looks; longer while nothing changes
+_SHORTEST_PAUSE = 0.1  # seconds between two looks; longer while nothing changes
+_LONGEST_PAUSE = 0.4
 _LINES_BESIDE_STEPS = 5  # head, headings, and a margin that keeps the terminal from scrolling
 
 
@@ -57,8 +58,9 @@ def follow(
             left = pause if deadline is None else min(deadline - time.monotonic(), pause)
             if left <= 0 or stop.wait(left):
                 break
-            before, view = view, run.view(steps=True)
-            pause = _SHORTEST_PAUSE if view != before else min(pause * 1.5, _LONGEST_PAUSE)
+            latest = run.view(steps=True)
+            pause = _SHORTEST_PAUSE if latest != view else min(pause * 1.5, _LONGEST_PAUSE)
+            view = latest
             show(view)
     return view
 
@@ -74,11 +76,10 @@ def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Te
         told = step.status not in (StepStatus.PENDING, StepStatus.READY) or step.lost
         if told and known.get(step.position) != _state(step):
             groups.setdefault((step.task, step.status, step.lost, step.error), []).append(step)
-    timed = [
-        (_when(step, now), _step_line(step, now, len(group)))
-        for group in groups.values()
-        for step in (group[-1:] if len(group) >= COLLAPSE_FROM else group)
-    ]
+    timed: list[tuple[datetime, Text]] = []
+    for group in groups.values():
+        shown = group[-1:] if len(group) >= COLLAPSE_FROM else group
+        timed.extend((_when(step, now), _step_line(step, now, len(group))) for step in shown)
     lines = [line for _, line in sorted(timed, key=lambda pair: pair[0])]
     if before is None or before.status is not after.status:
         line = _run_line(after, before, now)
@@ -167,7 +168,9 @@ def _run_line(view: RunView, before: RunView | None, now: datetime) -> Text:
     steered = RunStatus.PAUSED in (view.status, None if before is None else before.status)
     at = view.finished_at or (now if steered else view.started_at or view.created_at)
     line = Text.assemble(
-        (f"{formatting.clock(at)}  ", "dim"), (f"{look.glyph} ", look.style), f"{view.workflow} {view.status}"
+        (f"{formatting.clock(at)}  ", "dim"),
+        (f"{look.glyph} ", look.style),
+        f"{view.workflow} {view.status}",
     )
     if view.status.is_terminal:
         line.append(f" in {formatting.duration(at - view.created_at)}")

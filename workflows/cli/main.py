@@ -74,11 +74,12 @@ def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | Non
         "broker_url": None if broker_url is None else SecretStr(broker_url),
         "imports": imports,
     }
-    ctx.obj = command = CommandContext(
+    command = CommandContext(
         overrides={name: value for name, value in given.items() if value is not None},
         out=console(sys.stdout),
         err=console(sys.stderr),
     )
+    ctx.obj = command
     notes = WarningHandler(command)
     logging.getLogger("celeriac").addHandler(notes)
     ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(notes))

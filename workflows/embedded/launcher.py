@@ -17,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Take on the account, ask the kernel for a signal at the parent's death, and become the server."""
-    parent, death_signal, uid, gid = (int(value) for value in sys.argv[1:5])
+    parent, death_signal, uid, gid = map(int, sys.argv[1:5])
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)

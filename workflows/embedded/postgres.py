@@ -113,8 +113,10 @@ class EmbeddedPostgres:
             "unix_socket_directories": f'"{self._sockets}"',
             **self._options,
         }
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return [str(self._binaries / "postgres"), "-D", str(self.data), "-p", "5432", *settings]
+        command = [str(self._binaries / "postgres"), "-D", str(self.data), "-p", "5432"]
+        for name, value in options.items():
+            command += ("-c", f"{name}={value}")
+        return command
 
     def _ready(self) -> bool:
         try:

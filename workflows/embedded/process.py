@@ -88,8 +88,8 @@ class ServerProcess:
             self._process.send_signal(number)
 
     def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        uid, gid = (self._account.uid, self._account.gid) if self._account else (-1, -1)
-        identity = [str(value) for value in (os.getpid(), int(self._stop_signal), uid, gid)]
+        account = self._account or Account(uid=-1, gid=-1)
+        identity = [str(value) for value in (os.getpid(), int(self._stop_signal), account.uid, account.gid)]
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(

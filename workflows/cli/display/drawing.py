@@ -47,7 +47,7 @@ def published(graph: Graph) -> list[tuple[tuple[str, ...], Canvas]]:
     Which steps complete first is known at run time only; here it is those that come first in the graph.
     """
     found: list[tuple[tuple[str, ...], Canvas]] = [((), canvas) for canvas in compile_graph(graph, frozenset())]
-    on_the_way = {position for _, canvas in found for position in _positions(canvas)}
+    on_the_way = set[int]().union(*(_positions(canvas) for _, canvas in found))
     completed: set[int] = set()
     while waiting := on_the_way - completed:
         position = next(i for i in sorted(waiting) if completed.issuperset(graph.parents[i]))
@@ -56,7 +56,8 @@ def published(graph: Graph) -> list[tuple[tuple[str, ...], Canvas]]:
         freed = [i for i in unsent if completed.issuperset(graph.parents[i])]
         if not freed:
             continue
-        after = tuple(graph.nodes[i].name for i in sorted({p for i in freed for p in graph.parents[i]}))
+        parents = set[int]().union(*(graph.parents[i] for i in freed))
+        after = tuple(graph.nodes[i].name for i in sorted(parents))
         for canvas in compile_graph(graph, frozenset(completed), freed):
             found.append((after, canvas))
             on_the_way |= _positions(canvas)
@@ -94,7 +95,7 @@ def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
 
 
 def _positions(canvas: Canvas) -> set[int]:
-    return {position for segment in (*canvas.segments, canvas.body) for position in segment}
+    return set(canvas.body).union(*canvas.segments)
 
 
 def _notes(node: Node) -> str:

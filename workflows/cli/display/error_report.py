@@ -52,10 +52,10 @@ def reasons_page(view: RunView, reasons: Sequence[Reason], *, collapse: bool = T
     groups: dict[Hashable, list[Reason]] = {}
     for reason in waiting:
         groups.setdefault(reason.why if collapse else reason.step, []).append(reason)
-    lines = [
-        Text.assemble(("· ", "dim"), (_names([steps[reason.step] for reason in group]), "bold"), f": {group[0].why}")
-        for group in groups.values()
-    ]
+    lines: list[Text] = []
+    for group in groups.values():
+        names = _names([steps[reason.step] for reason in group])
+        lines.append(Text.assemble(("· ", "dim"), (names, "bold"), f": {group[0].why}"))
     if collapse and len(lines) > _MOST_REASONS:
         left = sum(len(group) for group in list(groups.values())[_MOST_REASONS:])
         lines[_MOST_REASONS:] = [Text(f"… and {formatting.count(left, 'step')} more (--all shows them)", "dim")]

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 COLLAPSE_FROM = 6  # so many alike siblings become one line
 
 _TOP = -1  # stands for the run itself, the parent of all steps without parents
+_BRANCH = ("├─ ", "│  ")  # drawn before a branch, and before the lines below it
+_LAST_BRANCH = ("└─ ", "   ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +57,7 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
             stack.append((branches[0], level, level))
             return
         for number, line in enumerate(reversed(branches)):
-            fork, pass_by = ("└─ ", "   ") if number == 0 else ("├─ ", "│  ")
+            fork, pass_by = _LAST_BRANCH if number == 0 else _BRANCH
             stack.append((line, level + fork, level + pass_by))
 
     push_below(_TOP, "")

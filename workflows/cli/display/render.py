@@ -129,14 +129,12 @@ def tally(steps: Iterable[StepView]) -> str:
 
 def _head(view: RunView, now: datetime) -> Iterator[Text]:
     look = RUN_STYLES[view.status]
-    took = formatting.duration((view.finished_at or now) - view.created_at)
-    paused = view.status is RunStatus.PAUSED  # since when, only its history tells
     yield Text.assemble(
         (f"{look.glyph} ", look.style),
         (view.workflow, "bold"),
         (f" version {view.version}  ", "dim"),
         (view.status.value, look.style),
-        f"{', started' if paused else ' in' if view.status.is_terminal else ' for'} {took}{' ago' if paused else ''}",
+        _run_time(view, now),
     )
     facts = [f"run {view.id}", f"started {formatting.instant(view.created_at)}"]
     if view.idempotency_key is not None:
@@ -144,6 +142,13 @@ def _head(view: RunView, now: datetime) -> Iterator[Text]:
     if view.tags:
         facts.append(_tags(view.tags))
     yield Text(" · ".join(facts), style="dim")
+
+
+def _run_time(view: RunView, now: datetime) -> str:
+    took = formatting.duration((view.finished_at or now) - view.created_at)
+    if view.status is RunStatus.PAUSED:  # since when, only its history tells
+        return f", started {took} ago"
+    return f" in {took}" if view.status.is_terminal else f" for {took}"
 
 
 def _steps(view: RunView, now: datetime, *, width: int, collapse: bool, height: int | None) -> RenderableType:
@@ -167,22 +172,27 @@ def _steps(view: RunView, now: datetime, *, width: int, collapse: bool, height: 
     table.add_column("worker", overflow="ellipsis")
     for row in shown:
         group = [steps[i] for i in row.positions]
-        first, look = group[0], STEP_STYLES[group[0].status]
+        status = group[0].status
         table.add_row(
             _name(row, group, by_name),
-            Text(first.status.value, style=look.style),
+            Text(status.value, style=STEP_STYLES[status].style),
             Text(_attempts(group)),
-            Text(_waits(view, group, now) if first.status is StepStatus.RETRYING else _times(group, now)),
+            Text(_waits(view, group, now) if status is StepStatus.RETRYING else _times(group, now)),
             _clipped(_workers(group), style="dim"),
         )
     if len(shown) == len(rows):
         return table
-    hidden = {i for row in rows for i in row.positions} - {i for row in shown for i in row.positions}
+    hidden = _positions(rows) - _positions(shown)
     return Group(table, Text(f"… not shown: {tally(steps[i] for i in sorted(hidden))}", style="dim"))
 
 
+def _positions(rows: Iterable[Row]) -> set[int]:
+    return set().union(*(row.positions for row in rows))
+
+
 def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) -> Text:
-    first, look = group[0], STEP_STYLES[group[0].status]
+    first = group[0]
+    look = STEP_STYLES[first.status]
     text = Text.assemble((row.guide, "dim"), (look.glyph, look.style), " ", no_wrap=True, overflow="ellipsis")
     if len(group) > 1:
         text.append(first.task).append(f" × {len(group):,}", "bold")
@@ -200,24 +210,29 @@ def _parents(step: StepView, by_name: Mapping[str, StepView]) -> list[str]:
     uses: dict[str, list[str]] = {}
     for parent in step.parents:
         uses.setdefault(by_name[parent].task, []).append(parent)
-    return [
-        name
-        for step_name, parents in uses.items()
-        for name in ([f"{step_name} × {len(parents):,}"] if len(parents) >= COLLAPSE_FROM else parents)
-    ]
+    names: list[str] = []
+    for task, parents in uses.items():
+        if len(parents) >= COLLAPSE_FROM:
+            names.append(f"{task} × {len(parents):,}")
+        else:
+            names.extend(parents)
+    return names
 
 
 def _attempts(group: Sequence[StepView]) -> str:
-    most, lost = max(step.attempt for step in group), sum(step.lost for step in group)
+    most = max(step.attempt for step in group)
+    lost = sum(step.lost for step in group)
     return f"{most or ''}{f' ({lost} lost)' if lost else ''}".strip()
 
 
 def _times(group: Sequence[StepView], now: datetime) -> str:
-    taken = sorted(time for step in group if (time := _time(step, now)) is not None)
+    times = [_time(step, now) for step in group]
+    taken = sorted(time for time in times if time is not None)
     if not taken:
         return ""
-    low, high = formatting.duration(taken[0]), formatting.duration(taken[-1])
-    return low if low == high else f"{low} – {high}"
+    shortest = formatting.duration(taken[0])
+    longest = formatting.duration(taken[-1])
+    return shortest if shortest == longest else f"{shortest} – {longest}"
 
 
 def _time(step: StepView, now: datetime) -> timedelta | None:
@@ -237,7 +252,11 @@ def _waits(view: RunView, group: Sequence[StepView], now: datetime) -> str:
 
 def _workers(group: Sequence[StepView]) -> str:
     workers = {step.worker for step in group if step.worker is not None}
-    return next(iter(workers)) if len(workers) == 1 else formatting.count(len(workers), "worker") if workers else ""
+    if not workers:
+        return ""
+    if len(workers) == 1:
+        return workers.pop()
+    return formatting.count(len(workers), "worker")
 
 
 def _most_urgent(rows: Sequence[Row], steps: Sequence[StepView], height: int) -> list[Row]:

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from celeriac.workflows.authoring.catalog import Catalog
@@ -45,7 +46,8 @@ def flower(*, port: int) -> list[str]:
 
 def queues(settings: Settings, catalog: Catalog) -> list[str]:
     """Return the queues that the steps of a catalog go to, the default one first."""
-    of_nodes = {node.queue for workflow in catalog.workflows.values() for node in workflow.graph.nodes}
+    nodes = chain.from_iterable(workflow.graph.nodes for workflow in catalog.workflows.values())
+    of_nodes = {node.queue for node in nodes}
     of_steps = {step.defaults.queue for step in catalog.steps.values()}
     return [settings.queue, *sorted({queue for queue in of_nodes | of_steps if queue} - {settings.queue})]
 
