@@ -19,7 +19,7 @@ from celeriac.workflows.cli.local.stopping import StopRequest
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import RunView, StepView
 
-_SHORTEST_PAUSE = 0.1  # seconds between two looks; longer while nothing changes
+_SHORTEST_PAUSE = 0.1  # seconds between two reads of the run; longer while nothing changes
 _LONGEST_PAUSE = 0.4
 _LINES_BESIDE_STEPS = 5  # head, headings, and a margin that keeps the terminal from scrolling
 
@@ -37,7 +37,7 @@ def follow(
     console: Console,
     stop: StopRequest,
     timeout: float | None = None,
-    each_look: Callable[[], None] = lambda: None,
+    between_reads: Callable[[], None] = lambda: None,
 ) -> RunView:
     """Show a run until it ends, a stop is requested or the time is up, and return it as last seen.
 
@@ -46,7 +46,7 @@ def follow(
         console: Where it is shown.
         stop: Ends the following early.
         timeout: Seconds to wait for the end; None: as long as it takes.
-        each_look: Called between two looks; what it raises ends the following.
+        between_reads: Called between two looks; what it raises ends the following.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _SHORTEST_PAUSE
@@ -54,7 +54,7 @@ def follow(
     with _screen(console) as show:
         show(view)
         while not view.status.is_terminal:
-            each_look()
+            between_reads()
             left = pause if deadline is None else min(deadline - time.monotonic(), pause)
             if left <= 0 or stop.wait(left):
                 break
@@ -136,8 +136,10 @@ def _when(step: StepView, now: datetime) -> datetime:
 
 def _step_line(step: StepView, now: datetime, alike: int) -> Text:
     """Return the line for a step, or for as many as there are, of which it is the last."""
-    look = STEP_STYLES[step.status]
-    line = Text.assemble((f"{formatting.clock(_when(step, now))}  ", "dim"), (f"{look.glyph} ", look.style))
+    status_style = STEP_STYLES[step.status]
+    line = Text.assemble(
+        (f"{formatting.clock(_when(step, now))}  ", "dim"), (f"{status_style.glyph} ", status_style.style)
+    )
     if alike >= COLLAPSE_FROM:
         line.append(f"{step.task} × {alike:,} {step.status}")
     else:
@@ -164,12 +166,12 @@ def _details(step: StepView) -> str:
 
 
 def _run_line(view: RunView, before: RunView | None, now: datetime) -> Text:
-    look = RUN_STYLES[view.status]
-    steered = RunStatus.PAUSED in (view.status, None if before is None else before.status)
-    at = view.finished_at or (now if steered else view.started_at or view.created_at)
+    status_style = RUN_STYLES[view.status]
+    paused_or_resumed = RunStatus.PAUSED in (view.status, None if before is None else before.status)
+    at = view.finished_at or (now if paused_or_resumed else view.started_at or view.created_at)
     line = Text.assemble(
         (f"{formatting.clock(at)}  ", "dim"),
-        (f"{look.glyph} ", look.style),
+        (f"{status_style.glyph} ", status_style.style),
         f"{view.workflow} {view.status}",
     )
     if view.status.is_terminal:

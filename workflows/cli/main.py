@@ -51,11 +51,11 @@ class WarningHandler(logging.Handler):
 
     def __init__(self, command: CommandContext) -> None:
         super().__init__(logging.WARNING)
-        self._invocation = command
+        self._command = command
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record."""
-        self._invocation.note(f"Note: {formatting.one_line(record.getMessage())}")
+        self._command.note(f"Note: {formatting.one_line(record.getMessage())}")
 
 
 @click.group(cls=ErrorBoundary, context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,9 +80,9 @@ def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | Non
         err=console(sys.stderr),
     )
     ctx.obj = command
-    notes = WarningHandler(command)
-    logging.getLogger("celeriac").addHandler(notes)
-    ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(notes))
+    warning_handler = WarningHandler(command)
+    logging.getLogger("celeriac").addHandler(warning_handler)
+    ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(warning_handler))
 
 
 _LOOKING_AFTER = (audit, dev, doctor, graph, migrate, reconcile)

@@ -13,12 +13,13 @@ from rich.text import Text
 from celeriac.workflows.cli.checks import Check, CheckStatus
 from celeriac.workflows.cli.command_context import CommandContext, pass_command
 from celeriac.workflows.cli.diagnostics import examine
+from celeriac.workflows.cli.display.render import StatusStyle
 
-_LOOKS = {
-    CheckStatus.OK: ("✓", "green"),
-    CheckStatus.WARNING: ("!", "yellow"),
-    CheckStatus.ERROR: ("✗", "bold red"),
-    CheckStatus.SKIPPED: ("-", "dim"),
+_STYLES = {
+    CheckStatus.OK: StatusStyle(glyph="✓", style="green"),
+    CheckStatus.WARNING: StatusStyle(glyph="!", style="yellow"),
+    CheckStatus.ERROR: StatusStyle(glyph="✗", style="bold red"),
+    CheckStatus.SKIPPED: StatusStyle(glyph="-", style="dim"),
 }
 
 
@@ -48,9 +49,13 @@ def report(found: Sequence[Check]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for check in found:
-        glyph, style = _LOOKS[check.status]
+        status_style = _STYLES[check.status]
         message = Text(check.message)
         if check.hint:
             message.append(f"\n→ {check.hint}", "bold")
-        table.add_row(Text(f"{glyph} {check.name}", style), Text(check.status.value, style), message)
+        table.add_row(
+            Text(f"{status_style.glyph} {check.name}", status_style.style),
+            Text(check.status.value, status_style.style),
+            message,
+        )
     return table

@@ -68,7 +68,7 @@ def run(
             Client(served, catalog=catalog) as client,
         ):
             started = client.start_json(workflow.name, value)
-            view = follow(started, console=command.err, stop=stop, timeout=timeout, each_look=worker.must_live)
+            view = follow(started, console=command.err, stop=stop, timeout=timeout, between_reads=worker.must_live)
             code = report_outcome(command, started, view, stop, as_json=as_json, later=_GOES_ON)
             worker.keep_log = code != 0
             if stop.made:

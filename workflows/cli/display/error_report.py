@@ -70,7 +70,7 @@ def _names(steps: Sequence[StepView]) -> str:
 
 def _step_error(name: str, step: StepView, run: RunStatus, *, traceback: bool) -> Iterator[RenderableType]:
     assert step.error is not None
-    look = STEP_STYLES[StepStatus.FAILED if step.status is StepStatus.FAILED else StepStatus.RETRYING]
+    status_style = STEP_STYLES[StepStatus.FAILED if step.status is StepStatus.FAILED else StepStatus.RETRYING]
     where = {
         StepStatus.FAILED: f"failed on attempt {step.attempt}",
         StepStatus.RETRYING: f"failed on attempt {step.attempt}{_what_follows(step, run)}",
@@ -78,22 +78,22 @@ def _step_error(name: str, step: StepView, run: RunStatus, *, traceback: bool) -
     }.get(step.status, "failed" if run.is_terminal else "failed, is to be tried again")
     if step.hook is not None and step.status is StepStatus.FAILED:
         where += ", after the run"
-    yield from _error(look, f"{name} {where}", step.error, traceback=traceback)
+    yield from _error(status_style, f"{name} {where}", step.error, traceback=traceback)
 
 
 def _run_error(view: RunView, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
-    look = RUN_STYLES[view.status]
+    status_style = RUN_STYLES[view.status]
     if view.status in (RunStatus.CANCELLED, RunStatus.TERMINATED):
         yield Text.assemble(
-            (f"{look.glyph} ", look.style), (f"The run was {view.status}", "bold"), f": {error.message}"
+            (f"{status_style.glyph} ", status_style.style), (f"The run was {view.status}", "bold"), f": {error.message}"
         )
     else:
-        yield from _error(look, f"{error.step or 'The run'} failed", error, traceback=traceback)
+        yield from _error(status_style, f"{error.step or 'The run'} failed", error, traceback=traceback)
 
 
-def _error(look: StatusStyle, where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
+def _error(status_style: StatusStyle, where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
     yield Text.assemble(
-        (f"{look.glyph} ", look.style), (where, "bold"), ": ", (f"{error.type}: {error.message}", "red")
+        (f"{status_style.glyph} ", status_style.style), (where, "bold"), ": ", (f"{error.type}: {error.message}", "red")
     )
     if traceback and error.traceback:
         yield Padding(Text(error.traceback.rstrip(), style="dim"), (0, 0, 0, 4), expand=False)

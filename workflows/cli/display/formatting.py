@@ -68,9 +68,9 @@ def one_line(text: str) -> str:
 
 
 def role(step: StepView | Node) -> str:
-    """Return what a step is there for, if it is not one that its workflow calls: '↩ undoes reserve'."""
+    """Return what a step is there for, if it is not one that its workflow calls: '↩ compensates reserve'."""
     if step.compensates is not None:
-        return f"↩ undoes {step.compensates}"
+        return f"↩ compensates {step.compensates}"
     if step.handles is not None:
         return f"on error of {step.handles}"
     return "" if step.hook is None else "after the run"

@@ -25,7 +25,7 @@ _LAST_BRANCH = ("└─ ", "   ")
 class Row:
     """One line of the page."""
 
-    positions: tuple[int, ...]  # one step, or the alike siblings that are folded into one line
+    positions: tuple[int, ...]  # one step, or the alike siblings that are collapsed into one line
     guide: str  # what is drawn before the step: '│  ├─ '
     joins: bool  # whether its parents have to be named
 
@@ -35,8 +35,9 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
 
     Args:
         parents: For each position, the positions of its parents. There must be no cycle.
-        alike: A key for each position; leaf siblings of one key are folded when there are
-            ``FOLD_FROM`` of them or more. None, as a key or instead of the function: never folded.
+        alike: A key for each position; leaf siblings of one key are collapsed when there
+            are ``COLLAPSE_FROM`` of them or more. None, as a key or instead of the function: never
+            collapsed.
     """
     below: dict[int, list[int]] = {position: [] for position in range(_TOP, len(parents))}
     for position, dominator in _dominators(parents).items():
@@ -50,7 +51,7 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
 
     def push_below(position: int, level: str) -> None:
         children = below[position]
-        branches = _folded([child for child in children if len(parents[child]) <= 1], keys)
+        branches = _collapsed([child for child in children if len(parents[child]) <= 1], keys)
         joins = [(child,) for child in children if len(parents[child]) > 1]
         stack.extend((line, level, level) for line in reversed(joins))
         if len(branches) == 1:
@@ -108,12 +109,12 @@ def _topological(parents: Sequence[Sequence[int]]) -> Iterable[int]:
                 heapq.heappush(free, child)
 
 
-def _folded(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tuple[int, ...]]:
+def _collapsed(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tuple[int, ...]]:
     """Return the branches as lines: alike ones in one line, where the first of them stands."""
     count = Counter(keys[position] for position in branches)
     lines: dict[Hashable, list[int]] = {}
     for position in branches:
         key = keys[position]
-        folds = key is not None and count[key] >= COLLAPSE_FROM
-        lines.setdefault((key,) if folds else position, []).append(position)
+        collapses = key is not None and count[key] >= COLLAPSE_FROM
+        lines.setdefault((key,) if collapses else position, []).append(position)
     return [tuple(positions) for positions in lines.values()]

@@ -128,12 +128,12 @@ def tally(steps: Iterable[StepView]) -> str:
 
 
 def _head(view: RunView, now: datetime) -> Iterator[Text]:
-    look = RUN_STYLES[view.status]
+    status_style = RUN_STYLES[view.status]
     yield Text.assemble(
-        (f"{look.glyph} ", look.style),
+        (f"{status_style.glyph} ", status_style.style),
         (view.workflow, "bold"),
         (f" version {view.version}  ", "dim"),
-        (view.status.value, look.style),
+        (view.status.value, status_style.style),
         _run_time(view, now),
     )
     facts = [f"run {view.id}", f"started {formatting.instant(view.created_at)}"]
@@ -177,7 +177,7 @@ def _steps(view: RunView, now: datetime, *, width: int, collapse: bool, height: 
             _name(row, group, by_name),
             Text(status.value, style=STEP_STYLES[status].style),
             Text(_attempts(group)),
-            Text(_waits(view, group, now) if status is StepStatus.RETRYING else _times(group, now)),
+            Text(_retry_wait(view, group, now) if status is StepStatus.RETRYING else _times(group, now)),
             _clipped(_workers(group), style="dim"),
         )
     if len(shown) == len(rows):
@@ -192,8 +192,10 @@ def _positions(rows: Iterable[Row]) -> set[int]:
 
 def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) -> Text:
     first = group[0]
-    look = STEP_STYLES[first.status]
-    text = Text.assemble((row.guide, "dim"), (look.glyph, look.style), " ", no_wrap=True, overflow="ellipsis")
+    status_style = STEP_STYLES[first.status]
+    text = Text.assemble(
+        (row.guide, "dim"), (status_style.glyph, status_style.style), " ", no_wrap=True, overflow="ellipsis"
+    )
     if len(group) > 1:
         text.append(first.task).append(f" × {len(group):,}", "bold")
     else:
@@ -242,7 +244,7 @@ def _time(step: StepView, now: datetime) -> timedelta | None:
     return max((step.finished_at or now) - step.started_at, timedelta())
 
 
-def _waits(view: RunView, group: Sequence[StepView], now: datetime) -> str:
+def _retry_wait(view: RunView, group: Sequence[StepView], now: datetime) -> str:
     """Return how long the next one of steps that are tried again waits still; nothing while the run does not go on."""
     if view.status is RunStatus.PAUSED or view.status.is_terminal:
         return ""
