@@ -1,4 +1,4 @@
-"""Following a run to its end: a picture that moves on a terminal, a line per change elsewhere."""
+"""Follow a run to its end: a live page on a terminal, a line per change elsewhere."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from celeriac.workflows.cli.local.stopping import StopRequest
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import RunView, StepView
 
-_SHORTEST_PAUSE = 0.1  # seconds between two reads of the run; longer while nothing changes
+_SHORTEST_PAUSE = 0.1  # seconds between two reads; grows while nothing changes
 _LONGEST_PAUSE = 0.4
-_LINES_BESIDE_STEPS = 5  # head, headings, and a margin that keeps the terminal from scrolling
+_LINES_BESIDE_STEPS = 5  # head, headings, and a margin against scrolling
 
 
 class Followable(Protocol):
-    """What can be followed."""
+    """A run that ``follow`` can show."""
 
     def view(self, *, steps: bool) -> RunView:
-        """Return the run as it is now."""
+        """Return the current view of the run."""
 
 
 def follow(
@@ -39,14 +39,14 @@ def follow(
     timeout: float | None = None,
     between_reads: Callable[[], None] = lambda: None,
 ) -> RunView:
-    """Show a run until it ends, a stop is requested or the time is up, and return it as last seen.
+    """Show a run until its end, a stop request or the timeout; return the last view.
 
     Args:
         run: The run.
-        console: Where it is shown.
-        stop: Ends the following early.
-        timeout: Seconds to wait for the end; None: as long as it takes.
-        between_reads: Called between two looks; what it raises ends the following.
+        console: The output.
+        stop: The request to return early.
+        timeout: Seconds to wait for the end; None: without limit.
+        between_reads: Called before each further read; its exceptions pass through.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _SHORTEST_PAUSE
@@ -66,9 +66,9 @@ def follow(
 
 
 def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Text]:
-    """Return what is different, in the order in which it happened: a line for the run, each step, or many alike.
+    """Return a line per change of the run, a step or many alike steps, in time order.
 
-    That a step waits is not told, unless it lost a worker or waits for its next attempt.
+    A waiting step has no line, unless it lost a worker or waits for its next attempt.
     """
     known = {} if before is None else {step.position: _state(step) for step in before.steps}
     groups: dict[Hashable, list[StepView]] = {}
@@ -89,7 +89,7 @@ def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Te
 
 @contextmanager
 def _screen(console: Console) -> Iterator[Callable[[RunView], None]]:
-    """Yield a function that shows a run as it is now. On a terminal, the last picture stays, whole."""
+    """Yield a function that shows a view. On a terminal, the last page stays, uncut."""
     last: RunView | None = None
 
     if not console.is_terminal:
@@ -135,7 +135,7 @@ def _when(step: StepView, now: datetime) -> datetime:
 
 
 def _step_line(step: StepView, now: datetime, alike: int) -> Text:
-    """Return the line for a step, or for as many as there are, of which it is the last."""
+    """Return the line of a step; of ``alike`` steps, if the step stands for several."""
     status_style = STEP_STYLES[step.status]
     line = Text.assemble(
         (f"{formatting.clock(_when(step, now))}  ", "dim"), (f"{status_style.glyph} ", status_style.style)

@@ -1,4 +1,4 @@
-"""``celeriac doctor``: what keeps runs from going on, and what to do about it."""
+"""``celeriac doctor``: find the problems that stop runs, with remedies."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _STYLES = {
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @pass_command
 def doctor(command: CommandContext, *, as_json: bool) -> None:
-    """Check what runs need to go on, and say what to do.
+    """Check that runs can go on; name a remedy for each problem.
 
-    Settings, packages, imports, database, schema, broker, workers, queues, and whether workers have the code of what
-    waits. The exit code is 1 when there is an error; a warning leaves it at 0.
+    The command checks settings, package, imports, database, schema, broker, workers and
+    queues, whether workers have the code of ready steps, and how long these steps have
+    waited. The exit code is 1 if there is an error, and 0 if there are only warnings.
     """
     found = examine(command.settings)
     healthy = all(check.status is not CheckStatus.ERROR for check in found)
@@ -43,7 +44,7 @@ def doctor(command: CommandContext, *, as_json: bool) -> None:
 
 
 def report(found: Sequence[Check]) -> Table:
-    """Return the checks as a page: each with its state, what was found, and what to do."""
+    """Return the checks as a page: status, finding and remedy of each."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)

@@ -1,10 +1,10 @@
-"""Where each step of a graph stands on a page: a column of lines, forks indented, every step once.
+"""The layout of a graph on a page: a column of lines, forks indented, every step once.
 
-A step with one parent stands below it: on the same level when it is the only one, indented with its
-siblings when there are several. A step with more parents joins them; it stands on the level of the
-last step that all its paths have in common (its immediate dominator), after the branches, and its
-parents are named. So a line that names no parents follows the nearest line above it, in any graph,
-and a chain of 1,000 steps is not indented at all.
+A step with a single parent stands below that parent: on the same level as an only
+child, indented if it has siblings. A step with several parents is a join: it stands on
+the level of its immediate dominator (the last step that all its paths have in common),
+after the branches, and names its parents. So a line that names no parents follows the
+nearest line above it, in any graph, and a chain of 1,000 steps is not indented at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-COLLAPSE_FROM = 6  # so many alike siblings become one line
+COLLAPSE_FROM = 6  # so many alike siblings share a line
 
 _TOP = -1  # stands for the run itself, the parent of all steps without parents
 _BRANCH = ("├─ ", "│  ")  # drawn before a branch, and before the lines below it
@@ -23,21 +23,22 @@ _LAST_BRANCH = ("└─ ", "   ")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One line of the page."""
+    """A line of the page."""
 
-    positions: tuple[int, ...]  # one step, or the alike siblings that are collapsed into one line
-    guide: str  # what is drawn before the step: '│  ├─ '
-    joins: bool  # whether its parents have to be named
+    positions: tuple[int, ...]  # a step, or collapsed siblings
+    guide: str  # drawn before the step: '│  ├─ '
+    joins: bool  # whether the line names its parents
 
 
 def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | None] | None = None) -> list[Row]:
     """Return the rows of a graph from top to bottom.
 
     Args:
-        parents: For each position, the positions of its parents. There must be no cycle.
-        alike: A key for each position; leaf siblings of one key are collapsed when there
-            are ``COLLAPSE_FROM`` of them or more. None, as a key or instead of the function: never
-            collapsed.
+        parents: For each position, the positions of its parents. There must be no
+            cycle.
+        alike: A key for each position. Leaf siblings with the same key collapse if
+            there are ``COLLAPSE_FROM`` or more; siblings whose key is None do not.
+            None: nothing collapses.
     """
     below: dict[int, list[int]] = {position: [] for position in range(_TOP, len(parents))}
     for position, dominator in _dominators(parents).items():
@@ -45,8 +46,8 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
     keys = [None if below[position] or alike is None else alike(position) for position in range(len(parents))]
 
     rows: list[Row] = []
-    # The stack holds what is still to be drawn, the next on top: the positions of a line, the guide before it,
-    # and the guide before whatever stands below it.
+    # The stack holds the lines to draw, the next on top: the positions of a line, the
+    # guide before it, and the guide before the lines below it.
     stack: list[tuple[tuple[int, ...], str, str]] = []
 
     def push_below(position: int, level: str) -> None:
@@ -71,7 +72,10 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
 
 
 def _dominators(parents: Sequence[Sequence[int]]) -> dict[int, int]:
-    """Return the immediate dominator of each position, in topological order, by Cooper, Harvey and Kennedy."""
+    """Return the immediate dominator of each position, in topological order.
+
+    By Cooper, Harvey and Kennedy.
+    """
     dominator: dict[int, int] = {}
     depth = {_TOP: 0}
     for position in _topological(parents):
@@ -84,7 +88,7 @@ def _dominators(parents: Sequence[Sequence[int]]) -> dict[int, int]:
 
 
 def _nearest_common(one: int, other: int, dominator: Mapping[int, int], depth: Mapping[int, int]) -> int:
-    """Return where the ways from two positions up to the top meet first."""
+    """Return where the paths from two positions up to the top first meet."""
     while one != other:
         if depth[one] < depth[other]:
             one, other = other, one
@@ -110,7 +114,7 @@ def _topological(parents: Sequence[Sequence[int]]) -> Iterable[int]:
 
 
 def _collapsed(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tuple[int, ...]]:
-    """Return the branches as lines: alike ones in one line, where the first of them stands."""
+    """Return the branches as lines; alike branches share the line of the first."""
     count = Counter(keys[position] for position in branches)
     lines: dict[Hashable, list[int]] = {}
     for position in branches:

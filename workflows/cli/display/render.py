@@ -1,4 +1,4 @@
-"""A run, drawn: its steps as a tree with states, attempts, times and workers; and runs as a table.
+"""A run as a tree of steps with states, attempts, times and workers; runs as a table.
 
 Pure: takes views and the present instant, returns rich renderables.
 """
@@ -24,7 +24,7 @@ from celeriac.workflows.engine.views import RunView, StepView
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusStyle:
-    """How a state looks."""
+    """The glyph and the rich style of a status."""
 
     glyph: str
     style: str
@@ -53,7 +53,7 @@ RUN_STYLES: Mapping[RunStatus, StatusStyle] = {
     RunStatus.TERMINATED: StatusStyle(glyph="■", style="bold red"),
 }
 
-# In which order steps keep their line when there are more than the page holds.
+# The order in which steps keep their line if the page cannot hold all.
 _URGENCY = (
     StepStatus.FAILED,
     StepStatus.RETRYING,
@@ -66,8 +66,8 @@ _URGENCY = (
     StepStatus.DORMANT,
 )
 
-_WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has what is left
-_WIDE = 100  # columns that a page needs for what is good to know but not needed
+_WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has the rest
+_WIDE = 100  # columns that a page needs for optional facts
 
 
 def run_page(
@@ -77,16 +77,16 @@ def run_page(
 
     Args:
         view: The run, with its steps.
-        now: Until when a run or step that has not ended has taken.
+        now: The instant up to which open runs and steps are timed.
         width: Columns of the page.
         collapse: Whether many alike siblings share a line.
-        height: Most lines for the steps; None: as many as there are.
+        height: Most lines for the steps; None: without limit.
     """
     return Group(*_head(view, now), _steps(view, now, width=width, collapse=collapse, height=height))
 
 
 def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
-    """Return runs as a table, in the order given. Tags are left out of a page too narrow for them."""
+    """Return runs as a table, in the order given. Narrow pages leave out the tags."""
     table = _table()
     table.add_column("run", min_width=36, no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -208,7 +208,7 @@ def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) 
 
 
 def _parents(step: StepView, by_name: Mapping[str, StepView]) -> list[str]:
-    """Return the names of a step's parents; those of many uses of one step as 'part × 300'."""
+    """Return the names of a step's parents; many uses of a step become 'part × 300'."""
     uses: dict[str, list[str]] = {}
     for parent in step.parents:
         uses.setdefault(by_name[parent].task, []).append(parent)
@@ -238,14 +238,17 @@ def _times(group: Sequence[StepView], now: datetime) -> str:
 
 
 def _time(step: StepView, now: datetime) -> timedelta | None:
-    """Return how long the last attempt took; None for a step that no attempt is at."""
+    """Return how long the last attempt took.
+
+    None before the first attempt, and for a step that is pending or ready.
+    """
     if step.started_at is None or step.status in (StepStatus.PENDING, StepStatus.READY):
         return None
     return max((step.finished_at or now) - step.started_at, timedelta())
 
 
 def _retry_wait(view: RunView, group: Sequence[StepView], now: datetime) -> str:
-    """Return how long the next one of steps that are tried again waits still; nothing while the run does not go on."""
+    """Return the time until the next retry, or '' while the run is paused or over."""
     if view.status is RunStatus.PAUSED or view.status.is_terminal:
         return ""
     left = min((step.due_at for step in group if step.due_at is not None), default=now) - now
@@ -262,14 +265,14 @@ def _workers(group: Sequence[StepView]) -> str:
 
 
 def _most_urgent(rows: Sequence[Row], steps: Sequence[StepView], height: int) -> list[Row]:
-    """Return the rows, or if they do not fit the most urgent ones and room for a line that counts the others."""
+    """Return the most urgent rows that fit, and leave a line to count the others."""
     if len(rows) <= height:
         return list(rows)
 
     def urgency(number: int) -> tuple[bool, int, int]:
         positions = rows[number].positions
         status = steps[positions[0]].status
-        # A line that stands for many says most. Of what is done, the latest counts; of what is to come, the next.
+        # Collapsed lines say most. Among ended steps the latest counts, else the next.
         return len(positions) == 1, _URGENCY.index(status), -number if status.is_terminal else number
 
     kept = sorted(sorted(range(len(rows)), key=urgency)[: height - 1])
@@ -289,7 +292,10 @@ def _tags(tags: Mapping[str, str]) -> str:
 
 
 def history_table(view: RunView, events: Sequence[Event]) -> Table:
-    """Return a run's history as a table, first event first. Data that do not fit are cut; JSON has them whole."""
+    """Return a run's history as a table, first event first.
+
+    Data that do not fit are cut; JSON has them whole.
+    """
     names = {step.position: step.name for step in view.steps}
     table = _table()
     table.add_column("", no_wrap=True, justify="right")
