@@ -1,7 +1,9 @@
 """Migrating, auditing, reconciling, and the doctor."""
 
 import json
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -63,7 +65,7 @@ def test_the_doctor_finds_a_healthy_fleet_healthy(celeriac: CeleriacInside, sett
         ["✓", name, "ok"]
         for name in (
             "settings",
-            "packages",
+            "package",
             "imports",
             "database",
             "schema",
@@ -123,6 +125,9 @@ def test_the_doctor_tells_what_is_missing_and_what_to_do(empty_database_url: str
 
 def test_the_doctor_finds_a_module_that_shadows_celeriac(settings: Settings, tmp_path):
     (tmp_path / "celeriac.py").touch()
-    check = findings(Celeriac(settings, cwd=tmp_path))["package"]
+    celeriac = Celeriac(settings, cwd=tmp_path)
+    # `python -m celeriac.workflows.cli` would itself find the wrong module; the script puts its own folder first.
+    celeriac.command = (str(Path(sys.executable).with_name("celeriac")),)
+    check = findings(celeriac)["package"]
     assert check["status"] == "error"
     assert str(tmp_path / "celeriac.py") in check["message"]

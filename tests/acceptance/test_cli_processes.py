@@ -12,15 +12,15 @@ from celeriac.workflows.cli.local.processes import GRACE_SECONDS, Children, Ende
 from tests.support.processes import ROOT
 from tests.support.waiting import wait_until
 
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up'); time.sleep(600)"
+STUBBORN = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid()); time.sleep(600)"
 WITH_A_CHILD = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print(p.pid); p.wait()"
+TELLING_ITS_PID = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 OWNER = f"""
 import sys, threading
 sys.path.insert(0, {str(ROOT)!r})
-from celeriac.workflows.cli.processes import Children
-with Children(environment=dict(PATH="/bin:/usr/bin"), on_line=lambda name, line: None) as children:
-    children.start("sleeper", ["/bin/sleep", "600"])
-    print(children.pids["sleeper"], flush=True)
+from celeriac.workflows.cli.local.processes import Children
+with Children(environment=dict(PATH="/bin:/usr/bin"), on_line=lambda name, line: print(line, flush=True)) as children:
+    children.start("sleeper", [sys.executable, "-c", {TELLING_ITS_PID!r}])
     threading.Event().wait()
 """
 
@@ -53,7 +53,7 @@ def test_a_child_that_ends_by_itself_is_told_with_its_exit_code(children):
 def test_a_child_that_does_not_stop_in_time_is_killed(children, lines):
     children.start("stubborn", [sys.executable, "-c", STUBBORN])
     wait_until(lambda: lines)
-    pid = children.pids["stubborn"]
+    pid = int(lines[0][1])
     children.stop()
     assert not psutil.pid_exists(pid)
 

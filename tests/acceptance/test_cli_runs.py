@@ -64,9 +64,9 @@ def test_a_run_that_fails_is_told_with_its_error_and_exit_code_1(celeriac: Celer
     assert "✗ refuse" in shown
     assert 'raise ValueError(f"no luck with {number}")' in shown
     assert "raise ValueError" not in celeriac("show", run, "--no-traceback").out
-    outcome_inputs = celeriac("watch", run)
-    assert outcome_inputs.exit_code == 1
-    assert "failing failed in" in outcome_inputs.out
+    watched = celeriac("watch", run)
+    assert watched.exit_code == 1
+    assert "failing failed in" in watched.out
     data = json.loads(celeriac("start", "failing", "--input", "7", "--wait", "--json").out)
     assert (data["status"], data["result"], data["error"]["message"]) == ("failed", None, "no luck with 7")
 
@@ -89,6 +89,6 @@ def test_an_idempotency_key_starts_one_run(celeriac: CeleriacInside):
 def test_a_run_is_started_and_watched_by_processes_of_their_own(with_flows: Settings, worker):
     celeriac = Celeriac(with_flows)
     run = celeriac("start", "arithmetic", "--input", "3").out.strip()
-    outcome_inputs = celeriac("watch", run)
-    assert (outcome_inputs.exit_code, outcome_inputs.err) == (0, "")
-    assert outcome_inputs.out.splitlines()[-1].partition("  ")[2].startswith("✓ arithmetic completed in ")
+    watched = celeriac("watch", run)
+    assert (watched.exit_code, watched.err) == (0, "")
+    assert watched.out.splitlines()[-1].partition("  ")[2].startswith("✓ arithmetic completed in ")

@@ -46,7 +46,7 @@ def test_a_package_that_is_where_it_should_be_is_ok():
     assert checks.check_package(here, here).status is CheckStatus.OK
 
 
-def test_imports_without_workflows_are_worth_a_look():
+def test_imports_without_workflows_are_a_warning():
     assert checks.check_imports(Catalog.of(), []).status is CheckStatus.WARNING
     assert checks.check_imports(Catalog.of(), ["shop"]).message == "0 workflows in shop"
     assert checks.check_imports(Catalog.of(report), ["shop"]).message == "1 workflow in shop: report"
@@ -69,7 +69,7 @@ def test_a_queue_without_a_consumer_is_told_with_its_steps_and_what_to_start():
     assert check.hint.endswith("celery -A celeriac worker -Q pictures")
 
 
-def test_a_step_that_waits_long_is_worth_a_look():
+def test_a_step_that_waits_long_is_a_warning():
     assert checks.check_waiting(None).status is CheckStatus.OK
     assert checks.check_waiting(timedelta(seconds=2)).status is CheckStatus.OK
     assert checks.check_waiting(timedelta(minutes=5)).status is CheckStatus.WARNING

@@ -93,7 +93,7 @@ def test_what_belongs_to_another_step_or_to_the_end_of_the_run_is_drawn_as_that(
         "pay",
         "├─ pay.on_error (mend, on error of pay)",
         "└─ report (needs all_done)",
-        "pay.compensate (refund, ↩ undoes pay)",
+        "pay.compensate (refund, ↩ compensates pay)",
         "on_failure (alert, after the run)",
     ]
     assert "· 3 steps · saga · continues after failures ·" in drawing.summary(graph)

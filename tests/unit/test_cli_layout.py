@@ -4,9 +4,9 @@ from hypothesis import strategies as st
 from celeriac.workflows.cli.display.layout import COLLAPSE_FROM, arrange
 
 
-def drawn(names: list[str], edges: list[tuple[str, str]], folded: str = "") -> list[str]:
+def drawn(names: list[str], edges: list[tuple[str, str]], collapsed: str = "") -> list[str]:
     parents = [[names.index(parent) for parent, child in edges if child == name] for name in names]
-    rows = arrange(parents, lambda position: names[position][0] if names[position][0] in folded else None)
+    rows = arrange(parents, lambda position: names[position][0] if names[position][0] in collapsed else None)
     lines = []
     for row in rows:
         shown = "+".join(names[position] for position in row.positions)
@@ -52,13 +52,13 @@ def test_several_first_steps_are_branches_of_the_run():
 def test_many_alike_leaves_share_a_line_and_the_others_keep_theirs():
     names = ["root", *(f"x{i}" for i in range(COLLAPSE_FROM)), "y"]
     edges = [("root", name) for name in names[1:]]
-    assert drawn(names, edges, folded="xy") == ["root", f"├─ {'+'.join(names[1:-1])}", "└─ y"]
+    assert drawn(names, edges, collapsed="xy") == ["root", f"├─ {'+'.join(names[1:-1])}", "└─ y"]
 
 
-def test_a_step_that_others_follow_is_never_folded():
+def test_a_step_that_others_follow_is_never_collapsed():
     names = ["root", *(f"x{i}" for i in range(COLLAPSE_FROM)), "y"]
     edges = [("root", name) for name in names[1:-1]] + [("x0", "y")]
-    assert len(drawn(names, edges, folded="x")) == len(names)
+    assert len(drawn(names, edges, collapsed="x")) == len(names)
 
 
 def test_a_step_defined_before_its_parent_stands_after_it():

@@ -45,7 +45,7 @@ def test_a_fan_out_of_2000_fits_a_screen_and_tells_what_it_leaves_out():
     assert len(whole) == 2 + 1 + 2002
 
 
-def test_every_state_has_a_look_and_is_counted():
+def test_every_state_has_a_style_and_is_counted():
     assert set(RUN_STYLES) == set(RunStatus)
     assert set(STEP_STYLES) == set(StepStatus)
     for status in StepStatus:
@@ -126,5 +126,5 @@ def test_a_step_that_the_workflow_does_not_call_says_what_it_is_there_for():
     )
     page = "\n".join(lines(run_page(view, now=NOW, width=120), width=120))
     assert "reserve.on_error  on error of reserve" in page
-    assert "reserve.compensate  ↩ undoes reserve" in page
+    assert "reserve.compensate  ↩ compensates reserve" in page
     assert "on_failure  after the run" in page

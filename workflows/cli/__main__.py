@@ -1,4 +1,4 @@
-"""``python -m workflows.cli`` is ``celeriac``, where the script is not on the path."""
+"""``python -m celeriac.workflows.cli``: the command, where no script is on the path."""
 
 from celeriac.workflows.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Asking the broker, and the workers behind it, whether they are there."""
+"""Ask the broker, and the workers behind the broker, for an answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from celeriac.workflows.cli.display import formatting
 from celeriac.workflows.errors import BrokerUnavailable, ConfigurationError
 
 TIMEOUT_SECONDS = 2.0
-_ANSWER_SECONDS = 1.0  # how long workers are given to answer
+_ANSWER_SECONDS = 1.0  # for workers to answer
 
 
 def app_for(broker_url: str) -> Celery:
-    """Return a Celery app that serves for asking, and is nobody's current app.
+    """Return a Celery app for questions to the broker; it is never the current app.
 
     Raises:
-        ConfigurationError: Celery cannot use the address, which it would find out only when a run is already started.
+        ConfigurationError: Celery cannot use the address. Without this check, Celery
+            would raise only after a run has started.
     """
     app = Celery("celeriac-command", broker=broker_url, set_as_current=False)
     app.conf.broker_transport_options = {
@@ -30,16 +31,16 @@ def app_for(broker_url: str) -> Celery:
     except (KeyError, ImportError, ValueError) as error:
         raise ConfigurationError(
             detail=f"CELERIAC_BROKER_URL is not an address that Celery can use: {error.args[0]}. "
-            "For Redis it reads redis://host:6379/0."
+            "For Redis, write redis://host:6379/0."
         ) from error
     return app
 
 
 def reach(app: Celery) -> str:
-    """Return the broker's address, without its password, if it answers.
+    """Connect to the broker and return its address without the password.
 
     Raises:
-        BrokerUnavailable: it does not.
+        BrokerUnavailable: the broker does not answer.
     """
     connection = app.connection_for_read(connect_timeout=TIMEOUT_SECONDS)
     address = str(connection.as_uri())
@@ -52,6 +53,9 @@ def reach(app: Celery) -> str:
 
 
 def consumers(app: Celery) -> Mapping[str, frozenset[str]]:
-    """Return the queues that each worker takes from, by the worker's name, of those that answer in time."""
+    """Return the queues that each worker consumes, by the worker's name.
+
+    Workers that do not answer in time are missing.
+    """
     answers = app.control.inspect(timeout=_ANSWER_SECONDS).active_queues() or {}
     return {worker: frozenset(queue["name"] for queue in queues) for worker, queues in answers.items()}

@@ -1,4 +1,7 @@
-"""The part that `pause`, `resume`, `cancel` and `terminate` share: choose runs, confirm, change them, report."""
+"""Shared code of `pause`, `resume`, `cancel` and `terminate`.
+
+Choose the runs, confirm, change them, report.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,9 @@ def control_runs(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Apply an action to the chosen runs, after asking, and print the runs that changed."""
+    """Apply an action to the chosen runs, once confirmed, and report the changes."""
     with command.client() as client:
-        # All ids are looked up before the first run is changed: a wrong one changes nothing.
+        # Look up all ids before changing the first run: a wrong id changes nothing.
         named = [client.get(run_id).id for run_id in choice.run_ids]
         fitting = _fitting(client, action, choice, named)
         if not dry_run and fitting and not (named or yes or _confirmed(action, len(fitting))):
@@ -50,7 +53,7 @@ def control_runs(
 
 
 def print_report(command: CommandContext, report: ChangeReport, *, as_json: bool) -> None:
-    """Print what became of the runs, and end with exit code 1 if one of them refused."""
+    """Print a report, and exit with code 1 if a run refused the change."""
     if as_json:
         command.print_json(report.to_json())
     else:

@@ -1,4 +1,4 @@
-"""Gathering what `celeriac doctor` judges: the one part of it that touches the world."""
+"""Gather the facts for `celeriac doctor`, from disk, database and broker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from celeriac.workflows.settings import Settings
 
 
 def examine(read_settings: Callable[[], Settings]) -> list[Check]:
-    """Look at everything and return what was found. Takes about two seconds: workers are given time to answer."""
+    """Make all checks and return them.
+
+    Takes about two seconds, because workers get time to answer.
+    """
     package = checks.check_package(_here(), found_package([str(Path.cwd()), *sys.path]))
     try:
         settings = read_settings()
@@ -40,7 +43,7 @@ def _here() -> Path:
 
 
 def found_package(path: Sequence[str]) -> Path | None:
-    """Return the file that ``import celeriac`` leads to with that search path; None: nowhere."""
+    """Return the file that ``import celeriac`` finds on a search path, or None."""
     spec = PathFinder.find_spec("celeriac", path)
     return Path(spec.origin).resolve() if spec is not None and spec.origin else None
 
@@ -81,9 +84,8 @@ def _fleet(
     consumers: Mapping[str, Collection[str]], living: Sequence[LiveWorker], needed: Mapping[str, Collection[str]]
 ) -> Iterator[Check]:
     yield checks.check_workers(consumers, [worker.name for worker in living])
-    # What a worker takes from, its lease tells as well; a solo pool that runs a step cannot answer.
-    consumed = {queue for queues in consumers.values() for queue in queues}
-    consumed.update(queue for worker in living for queue in worker.scope.queues)
+    # Leases name the queues as well, because a solo pool cannot answer during a step.
+    consumed = set[str]().union(*consumers.values(), *(worker.scope.queues for worker in living))
     if consumed:
         yield checks.check_queues(needed, consumed)
     else:

@@ -1,4 +1,4 @@
-"""Following a run to its end: a picture that moves on a terminal, a line per change elsewhere."""
+"""Follow a run to its end: a live page on a terminal, a line per change elsewhere."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from celeriac.workflows.cli.local.stopping import StopRequest
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import RunView, StepView
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 0.4  # seconds between two looks; longer while nothing changes
-_LINES_BESIDE_STEPS = 5  # head, headings, and a margin that keeps the terminal from scrolling
+_SHORTEST_PAUSE = 0.1  # seconds between two reads; grows while nothing changes
+_LONGEST_PAUSE = 0.4
+_LINES_BESIDE_STEPS = 5  # head, headings, and a margin against scrolling
 
 
 class Followable(Protocol):
-    """What can be followed."""
+    """A run that ``follow`` can show."""
 
     def view(self, *, steps: bool) -> RunView:
-        """Return the run as it is now."""
+        """Return the current view of the run."""
 
 
 def follow(
@@ -36,16 +37,16 @@ def follow(
     console: Console,
     stop: StopRequest,
     timeout: float | None = None,
-    each_look: Callable[[], None] = lambda: None,
+    between_reads: Callable[[], None] = lambda: None,
 ) -> RunView:
-    """Show a run until it ends, a stop is requested or the time is up, and return it as last seen.
+    """Show a run until its end, a stop request or the timeout; return the last view.
 
     Args:
         run: The run.
-        console: Where it is shown.
-        stop: Ends the following early.
-        timeout: Seconds to wait for the end; None: as long as it takes.
-        each_look: Called between two looks; what it raises ends the following.
+        console: The output.
+        stop: The request to return early.
+        timeout: Seconds to wait for the end; None: without limit.
+        between_reads: Called before each further read; its exceptions pass through.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = _SHORTEST_PAUSE
@@ -53,20 +54,21 @@ def follow(
     with _screen(console) as show:
         show(view)
         while not view.status.is_terminal:
-            each_look()
+            between_reads()
             left = pause if deadline is None else min(deadline - time.monotonic(), pause)
             if left <= 0 or stop.wait(left):
                 break
-            before, view = view, run.view(steps=True)
-            pause = _SHORTEST_PAUSE if view != before else min(pause * 1.5, _LONGEST_PAUSE)
+            latest = run.view(steps=True)
+            pause = _SHORTEST_PAUSE if latest != view else min(pause * 1.5, _LONGEST_PAUSE)
+            view = latest
             show(view)
     return view
 
 
 def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Text]:
-    """Return what is different, in the order in which it happened: a line for the run, each step, or many alike.
+    """Return a line per change of the run, a step or many alike steps, in time order.
 
-    That a step waits is not told, unless it lost a worker or waits for its next attempt.
+    A waiting step has no line, unless it lost a worker or waits for its next attempt.
     """
     known = {} if before is None else {step.position: _state(step) for step in before.steps}
     groups: dict[Hashable, list[StepView]] = {}
@@ -74,11 +76,10 @@ def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Te
         told = step.status not in (StepStatus.PENDING, StepStatus.READY) or step.lost
         if told and known.get(step.position) != _state(step):
             groups.setdefault((step.task, step.status, step.lost, step.error), []).append(step)
-    timed = [
-        (_when(step, now), _step_line(step, now, len(group)))
-        for group in groups.values()
-        for step in (group[-1:] if len(group) >= COLLAPSE_FROM else group)
-    ]
+    timed: list[tuple[datetime, Text]] = []
+    for group in groups.values():
+        shown = group[-1:] if len(group) >= COLLAPSE_FROM else group
+        timed.extend((_when(step, now), _step_line(step, now, len(group))) for step in shown)
     lines = [line for _, line in sorted(timed, key=lambda pair: pair[0])]
     if before is None or before.status is not after.status:
         line = _run_line(after, before, now)
@@ -88,7 +89,7 @@ def changes(before: RunView | None, after: RunView, *, now: datetime) -> list[Te
 
 @contextmanager
 def _screen(console: Console) -> Iterator[Callable[[RunView], None]]:
-    """Yield a function that shows a run as it is now. On a terminal, the last picture stays, whole."""
+    """Yield a function that shows a view. On a terminal, the last page stays, uncut."""
     last: RunView | None = None
 
     if not console.is_terminal:
@@ -134,9 +135,11 @@ def _when(step: StepView, now: datetime) -> datetime:
 
 
 def _step_line(step: StepView, now: datetime, alike: int) -> Text:
-    """Return the line for a step, or for as many as there are, of which it is the last."""
-    look = STEP_STYLES[step.status]
-    line = Text.assemble((f"{formatting.clock(_when(step, now))}  ", "dim"), (f"{look.glyph} ", look.style))
+    """Return the line of a step; of ``alike`` steps, if the step stands for several."""
+    status_style = STEP_STYLES[step.status]
+    line = Text.assemble(
+        (f"{formatting.clock(_when(step, now))}  ", "dim"), (f"{status_style.glyph} ", status_style.style)
+    )
     if alike >= COLLAPSE_FROM:
         line.append(f"{step.task} × {alike:,} {step.status}")
     else:
@@ -163,11 +166,13 @@ def _details(step: StepView) -> str:
 
 
 def _run_line(view: RunView, before: RunView | None, now: datetime) -> Text:
-    look = RUN_STYLES[view.status]
-    steered = RunStatus.PAUSED in (view.status, None if before is None else before.status)
-    at = view.finished_at or (now if steered else view.started_at or view.created_at)
+    status_style = RUN_STYLES[view.status]
+    paused_or_resumed = RunStatus.PAUSED in (view.status, None if before is None else before.status)
+    at = view.finished_at or (now if paused_or_resumed else view.started_at or view.created_at)
     line = Text.assemble(
-        (f"{formatting.clock(at)}  ", "dim"), (f"{look.glyph} ", look.style), f"{view.workflow} {view.status}"
+        (f"{formatting.clock(at)}  ", "dim"),
+        (f"{status_style.glyph} ", status_style.style),
+        f"{view.workflow} {view.status}",
     )
     if view.status.is_terminal:
         line.append(f" in {formatting.duration(at - view.created_at)}")

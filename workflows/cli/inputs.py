@@ -1,4 +1,4 @@
-"""What a person types as a run's input or tags, read into data."""
+"""Parse the input and the tags of a run, as users type them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import click
 
 
 def read_input(argument: str | None, stdin: TextIO) -> Any:
-    """Return the data that ``--input`` stands for; None when it was not given.
+    """Return the data that ``--input`` stands for; None without the option.
 
     Args:
-        argument: JSON text, ``@file`` with JSON in it, or ``-`` for what comes in on ``stdin``.
-        stdin: Read to its end when the argument is ``-``.
+        argument: JSON text, ``@file`` for a file with JSON, or ``-`` for ``stdin``.
+        stdin: Read to its end if the argument is ``-``.
 
     Raises:
-        click.ClickException: the file cannot be read, or the text is not JSON; the message says where.
+        click.ClickException: the file cannot be read, or the text is not JSON; the
+            message names the place.
     """
     if argument is None:
         return None
     if argument == "-":
-        return _parse(_read(stdin), "What came in on standard input")
+        return _parse(_read(stdin), "Standard input")
     if argument.startswith("@"):
         path = Path(argument[1:])
         return _parse(_read_file(path), f"The file {path}")
@@ -34,7 +35,7 @@ def read_tags(arguments: Iterable[str]) -> dict[str, str]:
     """Return ``("tenant=acme",)`` as ``{"tenant": "acme"}``.
 
     Raises:
-        click.BadParameter: one of them has no ``=``, or an empty key.
+        click.BadParameter: an argument has no ``=``, or an empty key.
     """
     tags: dict[str, str] = {}
     for argument in arguments:

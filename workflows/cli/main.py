@@ -1,4 +1,7 @@
-"""The command's entry: global options, and the edge at which an error becomes one line and an exit code."""
+"""Entry point of the command: global options, and the boundary for errors.
+
+An error becomes a line on standard error and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -34,69 +37,78 @@ from celeriac.workflows.errors import CeleriacError
 
 
 class ErrorBoundary(click.Group):
-    """A group whose commands end in one line on standard error and exit code 1 when they raise one of our errors."""
+    """A group that turns our errors into a line on standard error and exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command."""
+        """Run the command.
+
+        Raises:
+            click.ClickException: the command raised a ``CeleriacError``, or Postgres
+                refused.
+        """
         try:
             return super().invoke(ctx)
         except CeleriacError as error:
             raise click.ClickException(formatting.one_line(str(error))) from error
-        except DBAPIError as error:  # what Postgres itself refuses: a missing right, a full disk
+        except DBAPIError as error:  # such as a missing right or a full disk
             raise click.ClickException(f"The database refused: {formatting.one_line(str(error.orig))}") from error
 
 
 class WarningHandler(logging.Handler):
-    """Tells the user on one line what the library warns of, such as a broker that is away."""
+    """Prints warnings of the library, a line each, such as of an unavailable broker."""
 
     def __init__(self, command: CommandContext) -> None:
         super().__init__(logging.WARNING)
-        self._invocation = command
+        self._command = command
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record."""
-        self._invocation.note(f"Note: {formatting.one_line(record.getMessage())}")
+        """Print the record as a note."""
+        self._command.note(f"Note: {formatting.one_line(record.getMessage())}")
 
 
 @click.group(cls=ErrorBoundary, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="celeriac", message="%(prog)s %(version)s")
-@click.option("--database-url", metavar="URL", help="Postgres; wins over CELERIAC_DATABASE_URL.")
-@click.option("--broker-url", metavar="URL", help="Redis or another broker; wins over CELERIAC_BROKER_URL.")
-@click.option("--imports", metavar="MODULES", help="Modules with workflows, with commas; wins over CELERIAC_IMPORTS.")
+@click.option("--database-url", metavar="URL", help="Postgres; overrides CELERIAC_DATABASE_URL.")
+@click.option("--broker-url", metavar="URL", help="Redis or another broker; overrides CELERIAC_BROKER_URL.")
+@click.option(
+    "--imports", metavar="MODULES", help="Modules with workflows, comma-separated; overrides CELERIAC_IMPORTS."
+)
 @click.pass_context
 def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | None, imports: str | None) -> None:
     """Durable workflows on Celery and Postgres.
 
-    Settings come from the environment, as CELERIAC_DATABASE_URL, CELERIAC_BROKER_URL, CELERIAC_IMPORTS and so on.
+    Settings come from the environment: CELERIAC_DATABASE_URL, CELERIAC_BROKER_URL,
+    CELERIAC_IMPORTS and others.
     """
     given = {
         "database_url": None if database_url is None else SecretStr(database_url),
         "broker_url": None if broker_url is None else SecretStr(broker_url),
         "imports": imports,
     }
-    ctx.obj = command = CommandContext(
+    command = CommandContext(
         overrides={name: value for name, value in given.items() if value is not None},
         out=console(sys.stdout),
         err=console(sys.stderr),
     )
-    notes = WarningHandler(command)
-    logging.getLogger("celeriac").addHandler(notes)
-    ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(notes))
+    ctx.obj = command
+    warning_handler = WarningHandler(command)
+    logging.getLogger("celeriac").addHandler(warning_handler)
+    ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(warning_handler))
 
 
-_LOOKING_AFTER = (audit, dev, doctor, graph, migrate, reconcile)
+_MAINTENANCE = (audit, dev, doctor, graph, migrate, reconcile)
 _RUNS = (list_runs, run, show, start, watch)
 _CONTROL = (cancel, fork, pause, resume, retry, terminate)
-for _command in (*_LOOKING_AFTER, *_RUNS, *_CONTROL):
+for _command in (*_MAINTENANCE, *_RUNS, *_CONTROL):
     celeriac.add_command(_command)
 
 
 def main() -> None:
-    """Run the command, with the modules of the current folder importable, as Celery's own command has them."""
+    """Run the command with the current folder importable, as Celery's command does."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without '✓' is no reason to fail
+            stream.reconfigure(errors="replace")  # for terminals that lack '✓'
     celeriac(prog_name="celeriac")

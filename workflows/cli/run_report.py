@@ -1,4 +1,4 @@
-"""What a command says of a run that it waited for, and the exit code it ends with."""
+"""The report on a run that a command waited for, and the exit code."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from celeriac.workflows.engine.views import RunView
 def report_outcome(
     command: CommandContext, run: Run[Any], view: RunView, stop: StopRequest, *, as_json: bool, later: str
 ) -> int:
-    """Print the result of a run on standard output, or what went wrong, and return the exit code.
+    """Print a run's result on standard output, or its errors; return the exit code.
 
     Args:
-        command: Where to print.
+        command: The output.
         run: The run.
-        view: The run as last seen, with its steps.
-        stop: Whether the user did not want to wait for the end.
-        as_json: Whether a program reads it.
-        later: What becomes of a run that has not ended.
+        view: The last view of the run, with its steps.
+        stop: Whether the user stopped waiting for the end.
+        as_json: Whether to print for a program.
+        later: The sentence to print if the run has not ended: how it goes on.
 
     Returns:
-        0 for a run that completed, 1 for one that ended otherwise or not in time, or what the signal asks for.
+        0 if the run completed, 1 if it ended otherwise or not in time, or the code that
+        the signal asks for.
     """
     completed = view.status is RunStatus.COMPLETED
     result = run.result_json() if completed else None

@@ -1,4 +1,4 @@
-"""Choosing the runs that a command is to change: by their ids, or by a filter."""
+"""Choose the runs that a command changes, by id or by filter."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from celeriac.workflows.engine.states import RunStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """The runs that a person names, or what is to be true of them."""
+    """The chosen runs: their ids, or filters that they fit."""
 
-    run_ids: Sequence[str]  # empty: those that fit
+    run_ids: Sequence[str]  # empty: the runs that fit the filters
     filters: Filters
 
 
 def choosing(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the argument RUN… and the options of a filter, and hand it one ``choice``."""
+    """Add the argument RUN… and filter options to a command, as its ``choice``."""
 
     @click.argument("run_ids", metavar="[RUN]...", nargs=-1)
     @click.option("--workflow", metavar="NAME", help="All runs of this workflow, instead of RUN.")
-    @click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="All in this state.")
-    @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="All with this label; may be repeated.")
+    @click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="All runs in this state.")
+    @click.option(
+        "--tag", "tags", metavar="KEY=VALUE", multiple=True, help="All runs with this label; may be repeated."
+    )
     @wraps(command)
     def with_choice(
         *args: Any,
@@ -44,10 +46,10 @@ def choosing(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def choice_of(run_ids: Sequence[str], workflow: str | None, status: str | None, tags: Sequence[str]) -> Choice:
-    """Return what was chosen.
+    """Return the choice.
 
     Raises:
-        click.UsageError: nothing was, which must not mean all runs; or runs both by id and by filter.
+        click.UsageError: no id and no filter, which must not mean all runs; or both.
     """
     filtered = workflow is not None or status is not None or bool(tags)
     if not run_ids and not filtered:

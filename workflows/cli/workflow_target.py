@@ -1,4 +1,4 @@
-"""Finding the workflow that ``module:workflow`` names."""
+"""Find the workflow that ``module:workflow`` names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def find_workflow(target: str) -> tuple[str, Workflow[..., Any]]:
 
     Raises:
         ImportFailed: the module cannot be imported.
-        UnknownWorkflow: the target has no module, or the module no workflow of that name.
+        UnknownWorkflow: the target has no module, or the module has no such workflow.
     """
     module, colon, name = target.partition(":")
     if not colon or not module or not name:
         raise UnknownWorkflow(workflow=target, hint=". Write module:workflow, such as shop.flows:order_processing.")
     workflows = Catalog.load([module]).workflows
-    variable = getattr(sys.modules[module], name, None)  # may be called otherwise than the workflow
+    # The variable may have another name than the workflow.
+    variable = getattr(sys.modules[module], name, None)
     if isinstance(variable, Workflow):
         return module, variable
     if name not in workflows:

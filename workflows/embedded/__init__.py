@@ -1,4 +1,4 @@
-"""Postgres and Redis on this machine, out of wheels, for `celeriac dev`, `celeriac run` and the tests."""
+"""Postgres and Redis from wheels, for `celeriac dev`, `celeriac run` and the tests."""
 
 from celeriac.workflows.embedded.postgres import EmbeddedPostgres
 from celeriac.workflows.embedded.redis import EmbeddedRedis

@@ -1,4 +1,4 @@
-"""Whom Postgres runs as. It refuses to run as root, and containers often run as root."""
+"""The account of Postgres. Postgres refuses root, and containers often run as root."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Account:
 
 
 def account_for(folder: Path) -> Account | None:
-    """Return whom to run as on ``folder``; None means ourselves.
+    """Return the account to run as on ``folder``; None means our own.
 
-    Root becomes the owner of the folder, so that what a user began can go on under sudo, and ``nobody`` on a folder
-    that is root's own. No account is created.
+    As root, run as the owner of the folder, so that data of a user stay usable under
+    sudo; or as ``nobody`` if root owns the folder. No account is created.
     """
     if os.geteuid() != 0:
         return None
@@ -33,16 +33,20 @@ def account_for(folder: Path) -> Account | None:
 
 
 def make_reachable(path: Path) -> None:
-    """Let any account pass through the folders above ``path``; listing and reading them stays as it was.
+    """Let any account pass through the folders above ``path``.
 
-    Only for root's use: /root, where a project may well lie, is closed to the account that Postgres runs as.
+    The rights to list and read these folders stay the same. Only for root's use: /root,
+    where a project may lie, is closed to the account that Postgres runs as.
     """
     for folder in path.resolve().parents:
         _add_mode(folder, stat.S_IXOTH)
 
 
 def make_readable(tree: Path) -> None:
-    """Let any account read and run what is under ``tree``: pip as root under a strict umask closes it to others."""
+    """Let any account read and run the files under ``tree``.
+
+    Under a strict umask, pip as root closes these files to other accounts.
+    """
     if tree.stat().st_mode & stat.S_IXOTH:
         return
     for path in (tree, *tree.rglob("*")):

@@ -1,4 +1,4 @@
-"""Where the embedded servers keep their data and their sockets."""
+"""The folders of the embedded servers, for data and for sockets."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from pathlib import Path
 
 from celeriac.workflows.errors import ConfigurationError
 
-# A socket's address holds 104 bytes on macOS and 108 on Linux, with the longest of our names and a final zero.
+# A socket's address holds 104 bytes on macOS and 108 on Linux, with the longest of our
+# names and a final zero.
 _LONGEST_FOLDER = 104 - len("/.s.PGSQL.5432.lock") - 1
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # what every reader of a URL leaves as it is
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # left as is by every reader of a URL
 
 
 def prepare(data_dir: Path) -> Path:
-    """Create the folder of the embedded servers, private and hidden from git, and return its absolute path.
+    """Create the folder of the embedded servers and return its absolute path.
+
+    The folder is private, and hidden from git.
 
     Raises:
-        ConfigurationError: it cannot be created or written to.
+        ConfigurationError: the folder cannot be created or written to.
     """
     folder = data_dir.expanduser().resolve()
     try:
@@ -36,10 +39,10 @@ def prepare(data_dir: Path) -> Path:
 
 
 def socket_folder(folder: Path) -> Path:
-    """Return the path of the folder for the sockets of the servers in ``folder``; the same one every time.
+    """Return the path for the sockets of the servers in ``folder``, always the same.
 
-    It lies inside, or, where that path is too long or too odd for a socket's address, in the machine's temporary
-    folder.
+    The path lies inside ``folder`` unless it is too long or too odd for a socket's
+    address; then it lies in the machine's temporary folder.
     """
     inside = folder / "run"
     if len(os.fsencode(inside / "postgres")) <= _LONGEST_FOLDER and _PLAIN.fullmatch(str(inside)):
@@ -52,7 +55,7 @@ def make_socket_folder(folder: Path) -> Path:
     """Create the folder for the sockets, closed to other users, and return its path.
 
     Raises:
-        ConfigurationError: somebody else has taken the name.
+        ConfigurationError: another user has taken the name.
     """
     sockets = socket_folder(folder)
     sockets.mkdir(mode=0o700, exist_ok=True)
@@ -65,5 +68,5 @@ def make_socket_folder(folder: Path) -> Path:
 
 
 def remove_socket_folder(folder: Path) -> None:
-    """Leave nothing of the sockets behind in the machine's temporary folder."""
+    """Remove the sockets, so that none stays in the machine's temporary folder."""
     shutil.rmtree(socket_folder(folder), ignore_errors=True)

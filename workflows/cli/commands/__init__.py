@@ -1,1 +1,1 @@
-"""One module per command, named as the command."""
+"""The commands: a module each, with the name of the command."""

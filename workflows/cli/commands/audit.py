@@ -1,4 +1,4 @@
-"""``celeriac audit``: compare histories with the state kept of runs."""
+"""``celeriac audit``: compare histories with the stored state of runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from celeriac.workflows.cli.display import formatting
 @click.option("--json", "as_json", is_flag=True, help="Print the discrepancies as JSON.")
 @pass_command
 def audit(command: CommandContext, *, run_id: str | None, as_json: bool) -> None:
-    """Compare the histories of runs with the state kept of them.
+    """Compare the histories of runs with their stored state.
 
-    Of all runs, or of one RUN. The exit code is 1 when they differ.
+    Without RUN, all runs are compared. The exit code is 1 if there is a difference.
     """
     audited = 0
 

@@ -20,8 +20,9 @@ from celeriac.workflows.client.control import Action
 def cancel(
     command: CommandContext, *, choice: Choice, reason: str | None, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """End runs: steps that run are asked to stop, nothing new starts.
+    """End runs: running steps are asked to stop, no step starts.
 
-    A step is asked through StepContext.cancelled, and may finish; `terminate` does not wait for it.
+    A step is asked through StepContext.cancelled, and may finish; `terminate` does not
+    wait for the step.
     """
     control_runs(command, Action.CANCEL, choice, reason=reason, dry_run=dry_run, yes=yes, as_json=as_json)

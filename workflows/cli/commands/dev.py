@@ -1,4 +1,4 @@
-"""``celeriac dev``: everything on one machine, with one log, until it is told to stop."""
+"""``celeriac dev``: a fleet on this machine, with a common log, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _STYLES = {"worker": "cyan", "beat": "magenta", "flower": "yellow", "celeriac": 
 def dev(
     command: CommandContext, *, concurrency: int | None, pool: str, beat: bool, flower: bool, flower_port: int
 ) -> None:
-    """Run a whole fleet on this machine, with one log.
+    """Run a whole fleet on this machine, with a common log.
 
-    Worker, beat and Flower. Configured servers are used; where none are, embedded ones start, with their data in
-    CELERIAC_DATA_DIR (.celeriac), where it stays. Ctrl-C stops everything.
+    The fleet is a worker, beat and Flower. The configured servers are used. If a server
+    is not configured, an embedded server starts in its place and keeps its data in
+    CELERIAC_DATA_DIR (.celeriac). Ctrl-C stops everything.
     """
     settings = command.settings()
     if not settings.imports:

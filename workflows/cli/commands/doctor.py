@@ -1,4 +1,4 @@
-"""``celeriac doctor``: what keeps runs from going on, and what to do about it."""
+"""``celeriac doctor``: find the problems that stop runs, with remedies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from rich.text import Text
 from celeriac.workflows.cli.checks import Check, CheckStatus
 from celeriac.workflows.cli.command_context import CommandContext, pass_command
 from celeriac.workflows.cli.diagnostics import examine
+from celeriac.workflows.cli.display.render import StatusStyle
 
-_LOOKS = {
-    CheckStatus.OK: ("✓", "green"),
-    CheckStatus.WARNING: ("!", "yellow"),
-    CheckStatus.ERROR: ("✗", "bold red"),
-    CheckStatus.SKIPPED: ("-", "dim"),
+_STYLES = {
+    CheckStatus.OK: StatusStyle(glyph="✓", style="green"),
+    CheckStatus.WARNING: StatusStyle(glyph="!", style="yellow"),
+    CheckStatus.ERROR: StatusStyle(glyph="✗", style="bold red"),
+    CheckStatus.SKIPPED: StatusStyle(glyph="-", style="dim"),
 }
 
 
@@ -26,10 +27,11 @@ _LOOKS = {
 @click.option("--json", "as_json", is_flag=True, help="Print the checks as JSON.")
 @pass_command
 def doctor(command: CommandContext, *, as_json: bool) -> None:
-    """Check what runs need to go on, and say what to do.
+    """Check that runs can go on; name a remedy for each problem.
 
-    Settings, packages, imports, database, schema, broker, workers, queues, and whether workers have the code of what
-    waits. The exit code is 1 when there is an error; a warning leaves it at 0.
+    The command checks settings, package, imports, database, schema, broker, workers and
+    queues, whether workers have the code of ready steps, and how long these steps have
+    waited. The exit code is 1 if there is an error, and 0 if there are only warnings.
     """
     found = examine(command.settings)
     healthy = all(check.status is not CheckStatus.ERROR for check in found)
@@ -42,15 +44,19 @@ def doctor(command: CommandContext, *, as_json: bool) -> None:
 
 
 def report(found: Sequence[Check]) -> Table:
-    """Return the checks as a page: each with its state, what was found, and what to do."""
+    """Return the checks as a page: status, finding and remedy of each."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column()
     for check in found:
-        glyph, style = _LOOKS[check.status]
+        status_style = _STYLES[check.status]
         message = Text(check.message)
         if check.hint:
             message.append(f"\n→ {check.hint}", "bold")
-        table.add_row(Text(f"{glyph} {check.name}", style), Text(check.status.value, style), message)
+        table.add_row(
+            Text(f"{status_style.glyph} {check.name}", status_style.style),
+            Text(check.status.value, status_style.style),
+            message,
+        )
     return table

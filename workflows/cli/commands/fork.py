@@ -17,9 +17,10 @@ from celeriac.workflows.engine.states import StepStatus
 @click.option("--json", "as_json", is_flag=True, help="Print the new run as JSON.")
 @pass_command
 def fork(command: CommandContext, *, run_id: str, from_step: str, version: str | None, as_json: bool) -> None:
-    """Start a new run that reuses the results of another, and print its id.
+    """Start a run that reuses the results of another run.
 
-    Steps that RUN has completed are not run again, except STEP and what depends on it. RUN stays as it is.
+    The command prints the id of the new run. Steps that RUN has completed are not run
+    again, except STEP and the steps that depend on STEP. RUN itself does not change.
     """
     with command.client() as client:
         view = client.get(run_id).fork(from_step, version=version).view()

@@ -1,4 +1,4 @@
-"""``celeriac graph``: a workflow as it is defined, without any server."""
+"""``celeriac graph``: print a workflow as it is defined, without a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from celeriac.workflows.engine.graph import Graph
 def graph(command: CommandContext, *, workflow: str, form: str, as_json: bool) -> None:
     """Print a workflow's graph and the canvases it compiles to.
 
-    WORKFLOW is a name, or module:workflow. No server is needed.
+    WORKFLOW is a name or module:workflow. No server is needed.
     """
     found = _find(command, workflow)
     if as_json or form == "json":

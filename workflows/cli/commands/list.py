@@ -1,4 +1,4 @@
-"""``celeriac list``: runs, the latest first."""
+"""``celeriac list``: list runs, the latest first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from celeriac.workflows.engine.states import RunStatus
 @click.option("--workflow", metavar="NAME", help="Only runs of this workflow.")
 @click.option("--status", type=click.Choice([status.value for status in RunStatus]), help="Only runs in this state.")
 @click.option("--tag", "tags", metavar="KEY=VALUE", multiple=True, help="Only runs with this label; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, the latest first.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="List at most this many runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the runs as JSON.")
 @pass_command
 def list_runs(

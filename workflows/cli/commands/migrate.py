@@ -11,7 +11,10 @@ from celeriac.workflows.history import schema
 @click.command
 @pass_command
 def migrate(command: CommandContext) -> None:
-    """Bring the database to the schema of this version. Safe to run twice, and by several at once."""
+    """Bring the database to the schema of this version.
+
+    The command may run twice, and in several processes at once.
+    """
     database_url = command.settings().require_database_url()
     before = schema.current_revision(database_url)
     after = schema.migrate(database_url)

@@ -17,8 +17,8 @@ from celeriac.workflows.client.control import Action
 @json_option
 @pass_command
 def pause(command: CommandContext, *, choice: Choice, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Pause runs: what runs finishes, nothing new starts.
+    """Pause runs: running steps finish, no step starts.
 
-    Their retries wait as well, but the time a run may take goes on.
+    Retries wait as well, but the timeout of a run goes on.
     """
     control_runs(command, Action.PAUSE, choice, dry_run=dry_run, yes=yes, as_json=as_json)

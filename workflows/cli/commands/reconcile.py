@@ -1,4 +1,4 @@
-"""``celeriac reconcile``: find lost and overdue work and set it going again."""
+"""``celeriac reconcile``: recover lost and overdue work."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from celeriac.workflows.cli.local import programs
 @click.option("--json", "as_json", is_flag=True, help="Print what each pass did as JSON, a line each.")
 @pass_command
 def reconcile(command: CommandContext, *, once: bool, as_json: bool) -> None:
-    """Find lost and overdue work and set it going again.
+    """Recover lost and overdue work.
 
-    It goes on until it is told to stop. Every worker does this as well: run it on its own where no worker can, or to
-    see what it does.
+    The command makes passes until it is stopped. Every worker does this as well: use
+    the command where no worker can, or to see the passes.
     """
     with command.client() as client:
         environment = programs.environment(client.settings)
     options = [*(["--once"] if once else []), *(["--json"] if as_json else [])]
-    # It belongs to the worker's side, which this package does not import. It takes this process's place, so that
-    # signals and the exit code need nobody in between.
+    # The reconciler is in the worker's package, which this package does not import. It
+    # takes the place of this process: signals and the exit code need no forwarding.
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-m", "celeriac.worker.reconciler", *options], environment)  # noqa: S606

@@ -20,10 +20,10 @@ from celeriac.workflows.errors import InvalidRunState
 def retry(command: CommandContext, *, run_ids: tuple[str, ...], as_json: bool) -> None:
     """Let failed runs go on from their failed steps.
 
-    Completed steps are not run again; failed ones have all their attempts before them.
+    Completed steps are not run again; failed steps get all their attempts again.
     """
     with command.client() as client:
-        # All ids are looked up before the first run is changed: a wrong one changes nothing.
+        # Look up all ids before changing the first run: a wrong id changes nothing.
         runs = [client.get(run_id) for run_id in dict.fromkeys(run_ids)]
         refused = [found for found in map(_retried, runs) if found is not None]
     unchanged = {run.run_id for run in refused}
@@ -34,7 +34,7 @@ def retry(command: CommandContext, *, run_ids: tuple[str, ...], as_json: bool) -
 
 
 def _retried(run: Run[Any]) -> Unchanged | None:
-    """Retry a run; return the run as it is if it cannot be."""
+    """Retry a run; return the run as unchanged if its status does not allow that."""
     try:
         run.retry()
     except InvalidRunState:

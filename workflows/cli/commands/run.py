@@ -1,4 +1,4 @@
-"""``celeriac run``: one run from start to end, with a worker of its own, and nothing left running."""
+"""``celeriac run``: a run from start to end, with its own worker; nothing stays up."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from celeriac.workflows.history import schema
 from celeriac.workflows.settings import Settings
 
 _GOES_ON = "It goes on when a worker next uses this database."
-_LAST_LINES = 20  # of the worker's log, shown when it dies
+_LAST_LINES = 20  # of a dead worker's log
 
 
 @click.command
 @click.argument("target", metavar="MODULE:WORKFLOW")
-@click.option("--input", "input_", metavar="JSON|@FILE|-", help="What the run is about; - reads standard input.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after so long.")
+@click.option("--input", "input_", metavar="JSON|@FILE|-", help="The input of the run; - reads standard input.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up after this time.")
 @click.option("--concurrency", type=click.IntRange(min=1), help="Steps that the worker runs at a time.")
 @click.option("--pool", type=click.Choice(["prefork", "threads", "solo"]), default="prefork", show_default=True)
 @click.option("--keep", is_flag=True, help="Leave servers and worker up after the run, until Ctrl-C.")
@@ -51,13 +51,14 @@ def run(
 ) -> None:
     """Run a workflow once, then stop everything.
 
-    It starts servers and a worker, shows the run and prints its result. Configured servers are used; where none are,
-    embedded ones start, with their data in CELERIAC_DATA_DIR (.celeriac), where it stays; unfinished runs found there
-    go on as well. The exit code is 1 unless the run completes.
+    The command starts a worker, shows the run and prints its result. The configured
+    servers are used. If a server is not configured, an embedded server starts in its
+    place and keeps its data in CELERIAC_DATA_DIR (.celeriac); unfinished runs found
+    there go on as well. The exit code is 1 unless the run completes.
     """
     value = read_input(input_, sys.stdin)
     module, workflow = find_workflow(target)
-    workflow.encode_json_input(value)  # refused here, before anything is started for it
+    workflow.encode_json_input(value)  # refuse before a server starts
     settings = command.settings()
     settings = settings.model_copy(update={"imports": tuple(dict.fromkeys((*settings.imports, module)))})
     catalog = Catalog.load(settings.imports)
@@ -68,7 +69,7 @@ def run(
             Client(served, catalog=catalog) as client,
         ):
             started = client.start_by_name(workflow.name, value)
-            view = follow(started, console=command.err, stop=stop, timeout=timeout, each_look=worker.must_live)
+            view = follow(started, console=command.err, stop=stop, timeout=timeout, between_reads=worker.must_live)
             code = report_outcome(command, started, view, stop, as_json=as_json, later=_GOES_ON)
             worker.keep_log = code != 0
             if stop.made:
@@ -83,18 +84,18 @@ def run(
 
 
 class WorkerOfOurOwn:
-    """The one worker of the command, and its log."""
+    """The command's worker, and its log."""
 
     def __init__(self, children: Children, log: Path) -> None:
         self.log = log
-        self.keep_log = True  # until all went well
+        self.keep_log = True  # until the run has completed
         self._children = children
 
     def must_live(self) -> None:
-        """Return if the worker runs.
+        """Return if the worker lives.
 
         Raises:
-            click.ClickException: it ended; the message has the last lines of its log.
+            click.ClickException: the worker ended; the message has the end of its log.
         """
         if (ended := self._children.ended()) is None:
             return

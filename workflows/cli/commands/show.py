@@ -1,4 +1,4 @@
-"""``celeriac show``: a run with its steps, errors and reasons."""
+"""``celeriac show``: draw a run with its steps, errors and reasons."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from celeriac.workflows.cli.display.error_report import reasons_page, run_errors
 from celeriac.workflows.cli.display.render import history_table, run_page
 from celeriac.workflows.engine.states import RunStatus
 
-_LONGEST_RESULT = 500  # characters of a result that a person is shown
+_LONGEST_RESULT = 500  # characters of a result on a page
 
 
 @click.command
 @click.argument("run_id", metavar="RUN")
-@click.option("--all", "everything", is_flag=True, help="A line for each step and reason, also for many alike.")
+@click.option("--all", "everything", is_flag=True, help="Print a line for each step and reason, also for many alike.")
 @click.option("--history", is_flag=True, help="Print the events of the run as well.")
 @click.option("--traceback/--no-traceback", default=True, help="Print the traceback of a step that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run, its steps and its result as JSON.")
@@ -28,7 +28,10 @@ _LONGEST_RESULT = 500  # characters of a result that a person is shown
 def show(
     command: CommandContext, *, run_id: str, everything: bool, history: bool, traceback: bool, as_json: bool
 ) -> None:
-    """Draw a run: its steps, states, times and errors, and why steps have not run."""
+    """Draw a run: its steps with states, times and errors.
+
+    A step that has not run is shown with the reason.
+    """
     with command.client() as client:
         run = client.get(run_id)
         view = run.view(steps=True)

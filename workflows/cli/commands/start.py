@@ -38,7 +38,8 @@ def start(
 ) -> None:
     """Start a run of a workflow and print its id.
 
-    The run is safe in the database when the id is printed. With --wait, the exit code is 1 unless it completes.
+    The run is safe in the database before its id is printed. With --wait, the exit code
+    is 1 unless the run completes.
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait.")

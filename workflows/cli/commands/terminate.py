@@ -20,8 +20,8 @@ from celeriac.workflows.client.control import Action
 def terminate(
     command: CommandContext, *, choice: Choice, reason: str | None, dry_run: bool, yes: bool, as_json: bool
 ) -> None:
-    """End runs at once: workers kill the processes that run their steps.
+    """End runs at once, killing their running steps.
 
-    Only the prefork pool can; in others, a step that runs may finish.
+    Only the prefork pool can kill a step; in other pools, a running step may finish.
     """
     control_runs(command, Action.TERMINATE, choice, reason=reason, dry_run=dry_run, yes=yes, as_json=as_json)

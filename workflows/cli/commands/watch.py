@@ -19,7 +19,7 @@ from celeriac.workflows.engine.states import RunStatus
 def watch(command: CommandContext, *, run_id: str) -> None:
     """Show a run until it ends.
 
-    The exit code is 1 unless it completes. Ctrl-C ends the watching, not the run.
+    The exit code is 1 unless the run completes. Ctrl-C ends the watching, not the run.
     """
     with command.client() as client, stop_on_signals() as stop:
         view = follow(client.get(run_id), console=command.out, stop=stop)

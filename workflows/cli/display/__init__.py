@@ -1,1 +1,4 @@
-"""Drawing for people and JSON for programs. Pure: takes views, returns text and renderables."""
+"""Pages for people and JSON for programs.
+
+Pure: takes views, returns text and renderables.
+"""

@@ -1,4 +1,4 @@
-"""What a command that changes runs did: in words, as JSON, and as an exit code. Pure."""
+"""The report of a command that changes runs, in words and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from celeriac.workflows.cli.display import formatting
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import InvalidRunState
 
-_MOST_RUNS = 20  # that a person is shown one by one
+_MOST_RUNS = 20  # runs that have a line each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,12 +20,12 @@ class Unchanged:
 
     run_id: UUID
     status: RunStatus
-    refused: bool  # it cannot be changed so; otherwise it is already as it should be
+    refused: bool  # the status forbids the change; False: the run was so already
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeReport:
-    """What became of the runs."""
+    """The runs that a command changed, and those that it did not."""
 
     action: str  # 'paused'
     changed: Sequence[UUID]
@@ -34,7 +34,7 @@ class ChangeReport:
 
     @property
     def refusals(self) -> list[str]:
-        """A line for each run that cannot be changed so."""
+        """A line for each run whose status does not allow the change."""
         return [
             str(InvalidRunState(run_id=run.run_id, status=run.status.value, action=self.action))
             for run in self.unchanged
@@ -42,7 +42,7 @@ class ChangeReport:
         ]
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads: the runs, unless they are too many, and how many they are."""
+        """Yield the lines for people: the first runs, and the number of runs."""
         verb = f"would be {self.action}" if self.dry_run else self.action
         for run_id in self.changed[:_MOST_RUNS]:
             yield f"{run_id} {verb}"
@@ -59,7 +59,7 @@ class ChangeReport:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a program reads."""
+        """Return the report as plain JSON data."""
         return {
             "action": self.action,
             "dry_run": self.dry_run,

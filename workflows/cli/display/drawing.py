@@ -14,9 +14,12 @@ from celeriac.workflows.engine.retry import Retry
 
 
 def as_text(graph: Graph) -> str:
-    """Return the graph as a tree of lines; what a line needs beyond the line above is named after ``←``."""
+    """Return the graph as a tree of lines.
+
+    A step follows the line above it, unless ``←`` names its parents.
+    """
     lines = []
-    forward = graph.forward  # what has other phases stands at the end of the graph, and has no parents
+    forward = graph.forward  # compensations and hooks come last and have no parents
     for row in arrange([graph.parents[position] for position in forward]):
         node = graph.nodes[row.positions[0]]
         joined = f" ← {', '.join(node.parents)}" if row.joins else ""
@@ -26,7 +29,10 @@ def as_text(graph: Graph) -> str:
 
 
 def as_mermaid(graph: Graph) -> str:
-    """Return the graph as a Mermaid flow chart. A dotted edge orders two steps without passing data."""
+    """Return the graph as a Mermaid flow chart.
+
+    A dotted edge orders two steps without passing data.
+    """
     lines = ["flowchart TD"]
     lines += [f'    n{i}["{_mermaid_text(node.name)}"]' for i, node in enumerate(graph.nodes)]
     lines += [f"    n{parent} {'-->' if data else '-.->'} n{child}" for parent, child, data in _edges(graph)]
@@ -34,7 +40,10 @@ def as_mermaid(graph: Graph) -> str:
 
 
 def as_dot(graph: Graph) -> str:
-    """Return the graph in Graphviz's language. A dashed edge orders two steps without passing data."""
+    """Return the graph in Graphviz's language.
+
+    A dashed edge orders two steps without passing data.
+    """
     lines = [f"digraph {_quoted(graph.workflow)} {{", "    node [shape=box, style=rounded];"]
     lines += [f"    n{i} [label={_quoted(node.name)}];" for i, node in enumerate(graph.nodes)]
     lines += [f"    n{p} -> n{c}{'' if data else ' [style=dashed]'};" for p, c, data in _edges(graph)]
@@ -42,12 +51,13 @@ def as_dot(graph: Graph) -> str:
 
 
 def published(graph: Graph) -> list[tuple[tuple[str, ...], Canvas]]:
-    """Return every canvas that a run publishes, each after the names of the steps whose completion frees it.
+    """Return every canvas that a run publishes, and the steps that free it, by name.
 
-    Which steps complete first is known at run time only; here it is those that come first in the graph.
+    The order of completion is known at run time only; here, steps complete in graph
+    order.
     """
     found: list[tuple[tuple[str, ...], Canvas]] = [((), canvas) for canvas in compile_graph(graph, frozenset())]
-    on_the_way = {position for _, canvas in found for position in _positions(canvas)}
+    on_the_way = set[int]().union(*(_positions(canvas) for _, canvas in found))
     completed: set[int] = set()
     while waiting := on_the_way - completed:
         position = next(i for i in sorted(waiting) if completed.issuperset(graph.parents[i]))
@@ -56,7 +66,8 @@ def published(graph: Graph) -> list[tuple[tuple[str, ...], Canvas]]:
         freed = [i for i in unsent if completed.issuperset(graph.parents[i])]
         if not freed:
             continue
-        after = tuple(graph.nodes[i].name for i in sorted({p for i in freed for p in graph.parents[i]}))
+        parents = set[int]().union(*(graph.parents[i] for i in freed))
+        after = tuple(graph.nodes[i].name for i in sorted(parents))
         for canvas in compile_graph(graph, frozenset(completed), freed):
             found.append((after, canvas))
             on_the_way |= _positions(canvas)
@@ -73,7 +84,7 @@ def canvases_as_text(graph: Graph) -> str:
 
 
 def summary(graph: Graph) -> str:
-    """Return the graph's name, version, size and time-out in one line."""
+    """Return the graph's name, version, size, options and hash in a line."""
     limit = "" if graph.timeout is None else f" · timeout {_duration(graph.timeout)}"
     size = formatting.count(len(graph.forward), "step")
     kind = f"{' · saga' if graph.saga else ''}{' · continues after failures' if _continues(graph) else ''}"
@@ -85,7 +96,7 @@ def _continues(graph: Graph) -> bool:
 
 
 def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
-    """Yield parent, child, and whether the child is called with the parent's result, or with what became of it."""
+    """Yield (parent, child, whether the child reads the parent's result or outcome)."""
     for child, parents in enumerate(graph.parents):
         for parent in parents:
             yield parent, child, parent in graph.inputs[child] or parent in graph.outcome_inputs[child]
@@ -94,7 +105,7 @@ def _edges(graph: Graph) -> Iterator[tuple[int, int, bool]]:
 
 
 def _positions(canvas: Canvas) -> set[int]:
-    return {position for segment in (*canvas.segments, canvas.body) for position in segment}
+    return set(canvas.body).union(*canvas.segments)
 
 
 def _notes(node: Node) -> str:
@@ -122,7 +133,10 @@ def _notes(node: Node) -> str:
 
 
 def _policy(policy: Retry, *, counted: bool) -> str:
-    """Return a retry policy in words; without its number of attempts, if the step says that otherwise."""
+    """Return a retry policy in words.
+
+    Leave out the number of attempts if it is ``counted``: the step states it itself.
+    """
     parts = [] if counted else [f"up to {formatting.count(policy.max_attempts, 'attempt')}"]
     growth = "" if policy.backoff == "constant" else f", {policy.backoff}, at most {_duration(policy.max_delay)}"
     first = f"from {_duration(policy.delay)}" if growth else f"of {_duration(policy.delay)}"

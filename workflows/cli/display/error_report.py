@@ -1,4 +1,7 @@
-"""What went wrong in a run, and why its steps have not run. Pure: takes views, returns rich renderables."""
+"""The errors of a run, and the reasons why its steps have not run.
+
+Pure: takes views, returns rich renderables.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from celeriac.workflows.client.explain import Reason
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import ErrorView, RunView, StepView
 
-_MOST_REASONS = 20  # lines, unless all are asked for
+_MOST_REASONS = 20  # lines, unless the user asks for all
 
 
 def run_errors(view: RunView, *, traceback: bool) -> RenderableType:
-    """Return what went wrong in a run: each step's last error, and why the run ended; nothing when nothing did.
+    """Return each step's last error, and why the run ended; empty if there is no error.
 
-    Many steps that failed alike are told once.
+    Many steps with the same error share an entry.
     """
     alike: dict[Hashable, list[StepView]] = {}
     for step in view.steps:
@@ -40,22 +43,23 @@ def run_errors(view: RunView, *, traceback: bool) -> RenderableType:
 
 
 def reasons_page(view: RunView, reasons: Sequence[Reason], *, collapse: bool = True) -> RenderableType:
-    """Return why steps have not run, a line each; those that run now are left out.
+    """Return why steps have not run, a line each; running steps are left out.
 
     Args:
         view: The run, with its steps.
-        reasons: Of its steps.
-        collapse: Whether steps of one reason share a line, and no more lines are shown than a person reads.
+        reasons: The reasons of its steps.
+        collapse: Whether steps of the same reason share a line, and the lines after the
+            first 20 are only counted.
     """
     steps = {step.name: step for step in view.steps}
     waiting = [reason for reason in reasons if steps[reason.step].status is not StepStatus.RUNNING]
     groups: dict[Hashable, list[Reason]] = {}
     for reason in waiting:
         groups.setdefault(reason.why if collapse else reason.step, []).append(reason)
-    lines = [
-        Text.assemble(("· ", "dim"), (_names([steps[reason.step] for reason in group]), "bold"), f": {group[0].why}")
-        for group in groups.values()
-    ]
+    lines: list[Text] = []
+    for group in groups.values():
+        names = _names([steps[reason.step] for reason in group])
+        lines.append(Text.assemble(("· ", "dim"), (names, "bold"), f": {group[0].why}"))
     if collapse and len(lines) > _MOST_REASONS:
         left = sum(len(group) for group in list(groups.values())[_MOST_REASONS:])
         lines[_MOST_REASONS:] = [Text(f"… and {formatting.count(left, 'step')} more (--all shows them)", "dim")]
@@ -70,36 +74,36 @@ def _names(steps: Sequence[StepView]) -> str:
 
 def _step_error(name: str, step: StepView, run: RunStatus, *, traceback: bool) -> Iterator[RenderableType]:
     assert step.error is not None
-    look = STEP_STYLES[StepStatus.FAILED if step.status is StepStatus.FAILED else StepStatus.RETRYING]
+    status_style = STEP_STYLES[StepStatus.FAILED if step.status is StepStatus.FAILED else StepStatus.RETRYING]
     where = {
         StepStatus.FAILED: f"failed on attempt {step.attempt}",
-        StepStatus.RETRYING: f"failed on attempt {step.attempt}{_what_follows(step, run)}",
+        StepStatus.RETRYING: f"failed on attempt {step.attempt}{_next_attempt(step, run)}",
         StepStatus.RUNNING: f"failed before attempt {step.attempt}, which runs",
     }.get(step.status, "failed" if run.is_terminal else "failed, is to be tried again")
     if step.hook is not None and step.status is StepStatus.FAILED:
         where += ", after the run"
-    yield from _error(look, f"{name} {where}", step.error, traceback=traceback)
+    yield from _error(status_style, f"{name} {where}", step.error, traceback=traceback)
 
 
 def _run_error(view: RunView, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
-    look = RUN_STYLES[view.status]
+    status_style = RUN_STYLES[view.status]
     if view.status in (RunStatus.CANCELLED, RunStatus.TERMINATED):
         yield Text.assemble(
-            (f"{look.glyph} ", look.style), (f"The run was {view.status}", "bold"), f": {error.message}"
+            (f"{status_style.glyph} ", status_style.style), (f"The run was {view.status}", "bold"), f": {error.message}"
         )
     else:
-        yield from _error(look, f"{error.step or 'The run'} failed", error, traceback=traceback)
+        yield from _error(status_style, f"{error.step or 'The run'} failed", error, traceback=traceback)
 
 
-def _error(look: StatusStyle, where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
+def _error(status_style: StatusStyle, where: str, error: ErrorView, *, traceback: bool) -> Iterator[RenderableType]:
     yield Text.assemble(
-        (f"{look.glyph} ", look.style), (where, "bold"), ": ", (f"{error.type}: {error.message}", "red")
+        (f"{status_style.glyph} ", status_style.style), (where, "bold"), ": ", (f"{error.type}: {error.message}", "red")
     )
     if traceback and error.traceback:
         yield Padding(Text(error.traceback.rstrip(), style="dim"), (0, 0, 0, 4), expand=False)
 
 
-def _what_follows(step: StepView, run: RunStatus) -> str:
+def _next_attempt(step: StepView, run: RunStatus) -> str:
     if run.is_terminal:
         return ""
     if run is RunStatus.PAUSED or step.due_at is None:

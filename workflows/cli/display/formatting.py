@@ -1,4 +1,4 @@
-"""Words for what people read: durations, instants, long lists and messages on one line."""
+"""Text for people: durations, instants, long lists and messages on a single line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def duration(value: timedelta) -> str:
-    """Return a duration in its two largest units: '12 ms', '1.2 s', '3 min 5 s', '2 d 4 h'.
+    """Return a duration in its two largest units.
 
-    Less than nothing, which two clocks that differ can show, is '0 ms'.
+    Examples: '12 ms', '1.2 s', '3 min 5 s', '2 d 4 h'. A negative duration, which
+    clocks that differ can show, is '0 ms'.
     """
     seconds = max(value.total_seconds(), 0.0)
     if round(seconds * 1_000) < 1_000:
@@ -51,26 +52,32 @@ def clock(value: datetime) -> str:
 
 
 def some(names: Sequence[str], limit: int = 3) -> str:
-    """Return the names with commas, the first ones and a count when there are more than ``limit``."""
+    """Return the names with commas; in a long list, the first ``limit`` and a count.
+
+    A list of ``limit`` + 1 names is not cut.
+    """
     if len(names) <= limit + 1:
         return ", ".join(names)
     return f"{', '.join(names[:limit])} and {len(names) - limit:,} more"
 
 
 def count(number: int, noun: str) -> str:
-    """Return '1 step', '2,000 steps'."""
+    """Return '1 step' or '2,000 steps'."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def one_line(text: str) -> str:
-    """Return the text with every line break and the blanks around it as one blank."""
+    """Return the text with a blank for every line break and the blanks around it."""
     return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
 def role(step: StepView | Node) -> str:
-    """Return what a step is there for, if it is not one that its workflow calls: '↩ undoes reserve'."""
+    """Return the role of a step that its workflow does not call; else ''.
+
+    For example '↩ compensates reserve'.
+    """
     if step.compensates is not None:
-        return f"↩ undoes {step.compensates}"
+        return f"↩ compensates {step.compensates}"
     if step.handles is not None:
         return f"on error of {step.handles}"
     return "" if step.hook is None else "after the run"

@@ -1,10 +1,10 @@
-"""Where each step of a graph stands on a page: a column of lines, forks indented, every step once.
+"""The layout of a graph on a page: a column of lines, forks indented, every step once.
 
-A step with one parent stands below it: on the same level when it is the only one, indented with its
-siblings when there are several. A step with more parents joins them; it stands on the level of the
-last step that all its paths have in common (its immediate dominator), after the branches, and its
-parents are named. So a line that names no parents follows the nearest line above it, in any graph,
-and a chain of 1,000 steps is not indented at all.
+A step with a single parent stands below that parent: on the same level as an only
+child, indented if it has siblings. A step with several parents is a join: it stands on
+the level of its immediate dominator (the last step that all its paths have in common),
+after the branches, and names its parents. So a line that names no parents follows the
+nearest line above it, in any graph, and a chain of 1,000 steps is not indented at all.
 """
 
 from __future__ import annotations
@@ -14,27 +14,31 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-COLLAPSE_FROM = 6  # so many alike siblings become one line
+COLLAPSE_FROM = 6  # so many alike siblings share a line
 
 _TOP = -1  # stands for the run itself, the parent of all steps without parents
+_BRANCH = ("├─ ", "│  ")  # drawn before a branch, and before the lines below it
+_LAST_BRANCH = ("└─ ", "   ")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One line of the page."""
+    """A line of the page."""
 
-    positions: tuple[int, ...]  # one step, or the alike siblings that are folded into one line
-    guide: str  # what is drawn before the step: '│  ├─ '
-    joins: bool  # whether its parents have to be named
+    positions: tuple[int, ...]  # a step, or collapsed siblings
+    guide: str  # drawn before the step: '│  ├─ '
+    joins: bool  # whether the line names its parents
 
 
 def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | None] | None = None) -> list[Row]:
     """Return the rows of a graph from top to bottom.
 
     Args:
-        parents: For each position, the positions of its parents. There must be no cycle.
-        alike: A key for each position; leaf siblings of one key are folded when there are
-            ``FOLD_FROM`` of them or more. None, as a key or instead of the function: never folded.
+        parents: For each position, the positions of its parents. There must be no
+            cycle.
+        alike: A key for each position. Leaf siblings with the same key collapse if
+            there are ``COLLAPSE_FROM`` or more; siblings whose key is None do not.
+            None: nothing collapses.
     """
     below: dict[int, list[int]] = {position: [] for position in range(_TOP, len(parents))}
     for position, dominator in _dominators(parents).items():
@@ -42,20 +46,20 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
     keys = [None if below[position] or alike is None else alike(position) for position in range(len(parents))]
 
     rows: list[Row] = []
-    # The stack holds what is still to be drawn, the next on top: the positions of a line, the guide before it,
-    # and the guide before whatever stands below it.
+    # The stack holds the lines to draw, the next on top: the positions of a line, the
+    # guide before it, and the guide before the lines below it.
     stack: list[tuple[tuple[int, ...], str, str]] = []
 
     def push_below(position: int, level: str) -> None:
         children = below[position]
-        branches = _folded([child for child in children if len(parents[child]) <= 1], keys)
+        branches = _collapsed([child for child in children if len(parents[child]) <= 1], keys)
         joins = [(child,) for child in children if len(parents[child]) > 1]
         stack.extend((line, level, level) for line in reversed(joins))
         if len(branches) == 1:
             stack.append((branches[0], level, level))
             return
         for number, line in enumerate(reversed(branches)):
-            fork, pass_by = ("└─ ", "   ") if number == 0 else ("├─ ", "│  ")
+            fork, pass_by = _LAST_BRANCH if number == 0 else _BRANCH
             stack.append((line, level + fork, level + pass_by))
 
     push_below(_TOP, "")
@@ -68,7 +72,10 @@ def arrange(parents: Sequence[Sequence[int]], alike: Callable[[int], Hashable | 
 
 
 def _dominators(parents: Sequence[Sequence[int]]) -> dict[int, int]:
-    """Return the immediate dominator of each position, in topological order, by Cooper, Harvey and Kennedy."""
+    """Return the immediate dominator of each position, in topological order.
+
+    By Cooper, Harvey and Kennedy.
+    """
     dominator: dict[int, int] = {}
     depth = {_TOP: 0}
     for position in _topological(parents):
@@ -81,7 +88,7 @@ def _dominators(parents: Sequence[Sequence[int]]) -> dict[int, int]:
 
 
 def _nearest_common(one: int, other: int, dominator: Mapping[int, int], depth: Mapping[int, int]) -> int:
-    """Return where the ways from two positions up to the top meet first."""
+    """Return where the paths from two positions up to the top first meet."""
     while one != other:
         if depth[one] < depth[other]:
             one, other = other, one
@@ -106,12 +113,12 @@ def _topological(parents: Sequence[Sequence[int]]) -> Iterable[int]:
                 heapq.heappush(free, child)
 
 
-def _folded(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tuple[int, ...]]:
-    """Return the branches as lines: alike ones in one line, where the first of them stands."""
+def _collapsed(branches: Sequence[int], keys: Sequence[Hashable | None]) -> list[tuple[int, ...]]:
+    """Return the branches as lines; alike branches share the line of the first."""
     count = Counter(keys[position] for position in branches)
     lines: dict[Hashable, list[int]] = {}
     for position in branches:
         key = keys[position]
-        folds = key is not None and count[key] >= COLLAPSE_FROM
-        lines.setdefault((key,) if folds else position, []).append(position)
+        collapses = key is not None and count[key] >= COLLAPSE_FROM
+        lines.setdefault((key,) if collapses else position, []).append(position)
     return [tuple(positions) for positions in lines.values()]

@@ -1,4 +1,4 @@
-"""A run, drawn: its steps as a tree with states, attempts, times and workers; and runs as a table.
+"""A run as a tree of steps with states, attempts, times and workers; runs as a table.
 
 Pure: takes views and the present instant, returns rich renderables.
 """
@@ -24,7 +24,7 @@ from celeriac.workflows.engine.views import RunView, StepView
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StatusStyle:
-    """How a state looks."""
+    """The glyph and the rich style of a status."""
 
     glyph: str
     style: str
@@ -53,7 +53,7 @@ RUN_STYLES: Mapping[RunStatus, StatusStyle] = {
     RunStatus.TERMINATED: StatusStyle(glyph="■", style="bold red"),
 }
 
-# In which order steps keep their line when there are more than the page holds.
+# The order in which steps keep their line if the page cannot hold all.
 _URGENCY = (
     StepStatus.FAILED,
     StepStatus.RETRYING,
@@ -66,8 +66,8 @@ _URGENCY = (
     StepStatus.DORMANT,
 )
 
-_WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has what is left
-_WIDE = 100  # columns that a page needs for what is good to know but not needed
+_WIDTH_BESIDE_STEP = 40  # columns for state, attempts and time; the worker has the rest
+_WIDE = 100  # columns that a page needs for optional facts
 
 
 def run_page(
@@ -77,16 +77,16 @@ def run_page(
 
     Args:
         view: The run, with its steps.
-        now: Until when a run or step that has not ended has taken.
+        now: The instant up to which open runs and steps are timed.
         width: Columns of the page.
         collapse: Whether many alike siblings share a line.
-        height: Most lines for the steps; None: as many as there are.
+        height: Most lines for the steps; None: without limit.
     """
     return Group(*_head(view, now), _steps(view, now, width=width, collapse=collapse, height=height))
 
 
 def runs_table(views: Sequence[RunView], *, now: datetime, width: int) -> Table:
-    """Return runs as a table, in the order given. Tags are left out of a page too narrow for them."""
+    """Return runs as a table, in the order given. Narrow pages leave out the tags."""
     table = _table()
     table.add_column("run", min_width=36, no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -128,15 +128,13 @@ def tally(steps: Iterable[StepView]) -> str:
 
 
 def _head(view: RunView, now: datetime) -> Iterator[Text]:
-    look = RUN_STYLES[view.status]
-    took = formatting.duration((view.finished_at or now) - view.created_at)
-    paused = view.status is RunStatus.PAUSED  # since when, only its history tells
+    status_style = RUN_STYLES[view.status]
     yield Text.assemble(
-        (f"{look.glyph} ", look.style),
+        (f"{status_style.glyph} ", status_style.style),
         (view.workflow, "bold"),
         (f" version {view.version}  ", "dim"),
-        (view.status.value, look.style),
-        f"{', started' if paused else ' in' if view.status.is_terminal else ' for'} {took}{' ago' if paused else ''}",
+        (view.status.value, status_style.style),
+        _run_time(view, now),
     )
     facts = [f"run {view.id}", f"started {formatting.instant(view.created_at)}"]
     if view.idempotency_key is not None:
@@ -144,6 +142,13 @@ def _head(view: RunView, now: datetime) -> Iterator[Text]:
     if view.tags:
         facts.append(_tags(view.tags))
     yield Text(" · ".join(facts), style="dim")
+
+
+def _run_time(view: RunView, now: datetime) -> str:
+    took = formatting.duration((view.finished_at or now) - view.created_at)
+    if view.status is RunStatus.PAUSED:  # since when, only its history tells
+        return f", started {took} ago"
+    return f" in {took}" if view.status.is_terminal else f" for {took}"
 
 
 def _steps(view: RunView, now: datetime, *, width: int, collapse: bool, height: int | None) -> RenderableType:
@@ -167,23 +172,30 @@ def _steps(view: RunView, now: datetime, *, width: int, collapse: bool, height: 
     table.add_column("worker", overflow="ellipsis")
     for row in shown:
         group = [steps[i] for i in row.positions]
-        first, look = group[0], STEP_STYLES[group[0].status]
+        status = group[0].status
         table.add_row(
             _name(row, group, by_name),
-            Text(first.status.value, style=look.style),
+            Text(status.value, style=STEP_STYLES[status].style),
             Text(_attempts(group)),
-            Text(_waits(view, group, now) if first.status is StepStatus.RETRYING else _times(group, now)),
+            Text(_retry_wait(view, group, now) if status is StepStatus.RETRYING else _times(group, now)),
             _clipped(_workers(group), style="dim"),
         )
     if len(shown) == len(rows):
         return table
-    hidden = {i for row in rows for i in row.positions} - {i for row in shown for i in row.positions}
+    hidden = _positions(rows) - _positions(shown)
     return Group(table, Text(f"… not shown: {tally(steps[i] for i in sorted(hidden))}", style="dim"))
 
 
+def _positions(rows: Iterable[Row]) -> set[int]:
+    return set().union(*(row.positions for row in rows))
+
+
 def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) -> Text:
-    first, look = group[0], STEP_STYLES[group[0].status]
-    text = Text.assemble((row.guide, "dim"), (look.glyph, look.style), " ", no_wrap=True, overflow="ellipsis")
+    first = group[0]
+    status_style = STEP_STYLES[first.status]
+    text = Text.assemble(
+        (row.guide, "dim"), (status_style.glyph, status_style.style), " ", no_wrap=True, overflow="ellipsis"
+    )
     if len(group) > 1:
         text.append(first.task).append(f" × {len(group):,}", "bold")
     else:
@@ -196,39 +208,47 @@ def _name(row: Row, group: Sequence[StepView], by_name: Mapping[str, StepView]) 
 
 
 def _parents(step: StepView, by_name: Mapping[str, StepView]) -> list[str]:
-    """Return the names of a step's parents; those of many uses of one step as 'part × 300'."""
+    """Return the names of a step's parents; many uses of a step become 'part × 300'."""
     uses: dict[str, list[str]] = {}
     for parent in step.parents:
         uses.setdefault(by_name[parent].task, []).append(parent)
-    return [
-        name
-        for step_name, parents in uses.items()
-        for name in ([f"{step_name} × {len(parents):,}"] if len(parents) >= COLLAPSE_FROM else parents)
-    ]
+    names: list[str] = []
+    for task, parents in uses.items():
+        if len(parents) >= COLLAPSE_FROM:
+            names.append(f"{task} × {len(parents):,}")
+        else:
+            names.extend(parents)
+    return names
 
 
 def _attempts(group: Sequence[StepView]) -> str:
-    most, lost = max(step.attempt for step in group), sum(step.lost for step in group)
+    most = max(step.attempt for step in group)
+    lost = sum(step.lost for step in group)
     return f"{most or ''}{f' ({lost} lost)' if lost else ''}".strip()
 
 
 def _times(group: Sequence[StepView], now: datetime) -> str:
-    taken = sorted(time for step in group if (time := _time(step, now)) is not None)
+    times = [_time(step, now) for step in group]
+    taken = sorted(time for time in times if time is not None)
     if not taken:
         return ""
-    low, high = formatting.duration(taken[0]), formatting.duration(taken[-1])
-    return low if low == high else f"{low} – {high}"
+    shortest = formatting.duration(taken[0])
+    longest = formatting.duration(taken[-1])
+    return shortest if shortest == longest else f"{shortest} – {longest}"
 
 
 def _time(step: StepView, now: datetime) -> timedelta | None:
-    """Return how long the last attempt took; None for a step that no attempt is at."""
+    """Return how long the last attempt took.
+
+    None before the first attempt, and for a step that is pending or ready.
+    """
     if step.started_at is None or step.status in (StepStatus.PENDING, StepStatus.READY):
         return None
     return max((step.finished_at or now) - step.started_at, timedelta())
 
 
-def _waits(view: RunView, group: Sequence[StepView], now: datetime) -> str:
-    """Return how long the next one of steps that are tried again waits still; nothing while the run does not go on."""
+def _retry_wait(view: RunView, group: Sequence[StepView], now: datetime) -> str:
+    """Return the time until the next retry, or '' while the run is paused or over."""
     if view.status is RunStatus.PAUSED or view.status.is_terminal:
         return ""
     left = min((step.due_at for step in group if step.due_at is not None), default=now) - now
@@ -237,18 +257,22 @@ def _waits(view: RunView, group: Sequence[StepView], now: datetime) -> str:
 
 def _workers(group: Sequence[StepView]) -> str:
     workers = {step.worker for step in group if step.worker is not None}
-    return next(iter(workers)) if len(workers) == 1 else formatting.count(len(workers), "worker") if workers else ""
+    if not workers:
+        return ""
+    if len(workers) == 1:
+        return workers.pop()
+    return formatting.count(len(workers), "worker")
 
 
 def _most_urgent(rows: Sequence[Row], steps: Sequence[StepView], height: int) -> list[Row]:
-    """Return the rows, or if they do not fit the most urgent ones and room for a line that counts the others."""
+    """Return the most urgent rows that fit, and leave a line to count the others."""
     if len(rows) <= height:
         return list(rows)
 
     def urgency(number: int) -> tuple[bool, int, int]:
         positions = rows[number].positions
         status = steps[positions[0]].status
-        # A line that stands for many says most. Of what is done, the latest counts; of what is to come, the next.
+        # Collapsed lines say most. Among ended steps the latest counts, else the next.
         return len(positions) == 1, _URGENCY.index(status), -number if status.is_terminal else number
 
     kept = sorted(sorted(range(len(rows)), key=urgency)[: height - 1])
@@ -268,7 +292,10 @@ def _tags(tags: Mapping[str, str]) -> str:
 
 
 def history_table(view: RunView, events: Sequence[Event]) -> Table:
-    """Return a run's history as a table, first event first. Data that do not fit are cut; JSON has them whole."""
+    """Return a run's history as a table, first event first.
+
+    Data that do not fit are cut; JSON has them whole.
+    """
     names = {step.position: step.name for step in view.steps}
     table = _table()
     table.add_column("", no_wrap=True, justify="right")

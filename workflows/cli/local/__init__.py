@@ -1,1 +1,1 @@
-"""The servers and processes that ``celeriac dev`` and ``celeriac run`` start on this machine."""
+"""Servers and processes that ``celeriac dev`` and ``run`` start on this machine."""

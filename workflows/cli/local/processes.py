@@ -1,4 +1,4 @@
-"""Child processes that start, speak and end together."""
+"""Child processes whose output is passed on, and which end together."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from celeriac.workflows.embedded import launcher
 GRACE_SECONDS = 10.0
 STOPPING = (
     f"Stopping. Steps that run have {GRACE_SECONDS:.0f} s to end, Ctrl-C again cuts them off; "
-    "what is cut off runs again next time."
+    "steps that are cut off run again next time."
 )
 
 _POLL_SECONDS = 0.05
-_AS_OURSELVES = (str(int(signal.SIGTERM)), "-1", "-1")  # the launcher's: sent to a child when we die; no other account
+# For the launcher: the signal to a child when we die, and no change of account.
+_AS_OURSELVES = (str(int(signal.SIGTERM)), "-1", "-1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """A child that is no more."""
+    """A child that has ended."""
 
     name: str
-    exit_code: int  # negative: the signal that ended it
+    exit_code: int  # negative: the signal that ended the child
 
     def __str__(self) -> str:
         if self.exit_code < 0:
@@ -40,11 +41,12 @@ class Ended:
 
 
 class Children:
-    """Starts programs, passes on every line they write, and on leaving ends what still runs.
+    """Starts programs, passes on each line of their output, and stops them on leaving.
 
-    Each child has a session of its own: Ctrl-C reaches this process only, which then stops them in order,
-    and whatever they have started can be ended with them. A SIGKILL of this process is the one end after
-    which children would stay; on Linux the kernel then asks them to stop.
+    Each child has its own session: Ctrl-C reaches this process only, which then stops
+    the children in order and kills the processes that they started. Only after a
+    SIGKILL of this process would children stay; on Linux the kernel then asks them to
+    stop.
     """
 
     def __init__(
@@ -55,13 +57,14 @@ class Children:
         hurry: Callable[[], bool] = lambda: False,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
-        """Prepare.
+        """Keep the options; start nothing.
 
         Args:
-            environment: Of every child.
-            on_line: Called with a child's name and a line of its output, from a thread per child.
-            hurry: Whether children that are asked to stop are to be killed at once.
-            grace_seconds: How long a child that is asked to stop may take otherwise.
+            environment: The environment of every child.
+            on_line: Called with a child's name and a line of its output, from a thread
+                per child.
+            hurry: Whether to kill children at once after the request to stop.
+            grace_seconds: Time that children have to stop otherwise.
         """
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
         self._on_line = on_line
@@ -71,7 +74,7 @@ class Children:
         self._readers: list[threading.Thread] = []
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Start a program."""
+        """Start a program under a name."""
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", launcher.__file__, str(os.getpid()), *_AS_OURSELVES, *arguments],
             env=self._environment,
@@ -87,20 +90,15 @@ class Children:
         reader.start()
         self._readers.append(reader)
 
-    @property
-    def pids(self) -> dict[str, int]:
-        """The process id of each child, by name."""
-        return {name: process.pid for name, process in self._processes.items()}
-
     def ended(self) -> Ended | None:
-        """Return a child that ended by itself, if there is one."""
+        """Return a child that ended by itself, or None."""
         for name, process in self._processes.items():
             if (code := process.poll()) is not None:
                 return Ended(name=name, exit_code=code)
         return None
 
     def stop(self) -> None:
-        """Ask all to stop, kill those that do not in time, and wait until all are gone."""
+        """Ask all children to stop, kill any that do not in time, and wait for all."""
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
@@ -110,7 +108,7 @@ class Children:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_SECONDS)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # what it has left behind, too
+                os.killpg(process.pid, signal.SIGKILL)  # its own children, too
             process.wait()
         for reader in self._readers:
             reader.join(timeout=1)

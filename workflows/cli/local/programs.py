@@ -1,4 +1,4 @@
-"""The programs of a fleet on one machine, as command lines, and the environment that they share."""
+"""The programs of a fleet on this machine: command lines and the common environment."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.settings import Settings
 
-_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "celeriac")  # quiet: no banner
+_CELERY = (sys.executable, "-m", "celery", "--quiet", "-A", "celeriac")  # no banner
 
 
 def worker(*, queues: Iterable[str], pool: str, concurrency: int | None, name: str, alone: bool) -> list[str]:
     """Return the command line of a worker.
 
     Args:
-        queues: What it takes steps from.
+        queues: The queues to consume.
         pool: Celery's pool: prefork, threads or solo.
-        concurrency: How many steps it runs at a time; None: one per processor.
-        name: Tells it from other workers of this machine.
-        alone: Whether it is the only worker, so that looking for others at the start would be a second lost.
+        concurrency: Steps that run at a time; None: as many as processors.
+        name: The worker's name, unique on this machine.
+        alone: Whether the worker is the only worker; then it skips the search for
+            others at the start, which takes a second.
     """
     command = [*_CELERY, "worker", "--loglevel", "INFO", "--pool", pool, "--hostname", f"{name}@%h"]
     command += ["--queues", ",".join(queues)]
@@ -34,7 +36,7 @@ def worker(*, queues: Iterable[str], pool: str, concurrency: int | None, name: s
 
 
 def beat(*, data_dir: Path) -> list[str]:
-    """Return the command line of the scheduler; its own file lies in the data folder."""
+    """Return the command line of the scheduler, with its file in the data folder."""
     return [*_CELERY, "beat", "--loglevel", "INFO", "--pidfile=", "--schedule", str(data_dir / "beat-schedule")]
 
 
@@ -44,19 +46,23 @@ def flower(*, port: int) -> list[str]:
 
 
 def queues(settings: Settings, catalog: Catalog) -> list[str]:
-    """Return the queues that the steps of a catalog go to, the default one first."""
-    of_nodes = {node.queue for workflow in catalog.workflows.values() for node in workflow.graph.nodes}
+    """Return the queues that the steps of a catalog go to, the default queue first."""
+    nodes = chain.from_iterable(workflow.graph.nodes for workflow in catalog.workflows.values())
+    of_nodes = {node.queue for node in nodes}
     of_steps = {step.default_options.queue for step in catalog.steps.values()}
     return [settings.queue, *sorted({queue for queue in of_nodes | of_steps if queue} - {settings.queue})]
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment of a program that is to use ``settings``, with the current folder importable."""
+    """Return the environment of a program that uses ``settings``.
+
+    The program can import modules of the current folder.
+    """
     return {**os.environ, **addresses(settings), "PYTHONPATH": _with_current_folder(os.environ)}
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """Return the variables that lead another process to the same servers and workflows."""
+    """Return variables that lead another process to the same servers and workflows."""
     return {
         "CELERIAC_DATABASE_URL": settings.require_database_url(),
         "CELERIAC_BROKER_URL": settings.require_broker_url(),
@@ -65,7 +71,7 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 
 def exports(settings: Settings) -> list[str]:
-    """Return lines for a shell that lead its commands to the same servers and workflows."""
+    """Return shell lines that lead commands to the same servers and workflows."""
     return [f"export {name}={shlex.quote(value)}" for name, value in addresses(settings).items()]
 
 

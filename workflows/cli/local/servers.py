@@ -1,4 +1,4 @@
-"""The servers that a command works with: the configured ones, or embedded ones for as long as it runs."""
+"""The servers of a command: configured, or embedded while the command runs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from celeriac.workflows.settings import Settings
 
 @contextmanager
 def servers(settings: Settings) -> Iterator[Settings]:
-    """Yield settings that name a database and a broker, embedded where ``settings`` name none.
+    """Yield settings that name a database and a broker.
+
+    An embedded server takes the place of each that ``settings`` do not name.
 
     Raises:
-        ConfigurationError: the embedded servers are not installed, do not start, or are in use; or the broker is of
-            a kind that Celery does not know.
+        ConfigurationError: the embedded servers are not installed, do not start, or are
+            in use; or Celery does not know this kind of broker.
     """
     if settings.broker_url is not None:
-        broker.app_for(settings.require_broker_url())  # refused here, before anything is started
+        broker.app_for(settings.require_broker_url())  # refuse before a server starts
     if settings.database_url is not None and settings.broker_url is not None:
         yield settings
         return

@@ -1,4 +1,4 @@
-"""Being told to stop: Ctrl-C, SIGTERM, or a terminal that closes."""
+"""Requests to stop: Ctrl-C, SIGTERM, or a terminal that closes."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopRequest:
-    """Whether the process was told to stop, and by what.
+    """Records whether a signal asked the process to stop, and which signal.
 
-    It only remembers; whoever waits looks. So nothing is interrupted between two steps of starting or
-    stopping a server, at the price that each of them is finished first.
+    The handler only records; code that waits reads the record. So a signal never
+    interrupts the start or the stop of a server, but takes effect only after each has
+    finished.
     """
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._count = 0
-        self.signal: signal.Signals | None = None  # the first one
+        self.signal: signal.Signals | None = None  # the first signal
 
     @property
     def made(self) -> bool:
-        """Whether it was."""
+        """Whether there was a request."""
         return self._event.is_set()
 
     @property
     def insisted_on(self) -> bool:
-        """Whether it was made more than once: the user does not want to wait for what takes its time to stop."""
+        """Whether there were several requests: the user does not want to wait."""
         return self._count > 1
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a request for at most so long; return whether there is one."""
+        """Wait up to ``seconds`` for a request; return whether there is a request."""
         return self._event.wait(seconds)
 
     def make(self, number: int, _: FrameType | None = None) -> None:
-        """Request it; a signal handler."""
+        """Record a request; a signal handler."""
         self.signal = self.signal or signal.Signals(number)
         self._count += 1
         self._event.set()
@@ -51,7 +52,7 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn the signals that stop a process into a request, and back at the end."""
+    """Turn the signals that stop a process into a request; restore them at the end."""
     request = StopRequest()
     before = {number: signal.signal(number, request.make) for number in _SIGNALS}
     try:

@@ -70,9 +70,9 @@ def test_a_cancelled_run_is_an_end_with_exit_code_1_and_its_reason(celeriac: Cel
     run = started(celeriac, "holding", gate)
     wait_until(lambda: states(celeriac, run)["hold"] == "running")
     assert celeriac("cancel", run, "--reason", "wrong price").out == f"{run} cancelled\n"
-    outcome_inputs = celeriac("watch", run)
-    assert outcome_inputs.exit_code == 1
-    assert "⊘ The run was cancelled: wrong price" in outcome_inputs.out
+    watched = celeriac("watch", run)
+    assert watched.exit_code == 1
+    assert "⊘ The run was cancelled: wrong price" in watched.out
     wait_until(lambda: states(celeriac, run)["hold"] == "completed", message="the step sees that it should stop")
     assert celeriac("show", run, "--json").out.count('"message": "wrong price"') == 1
     assert "· conclude: will not run, because the run is cancelled" in celeriac("show", run).out
