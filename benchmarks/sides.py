@@ -82,7 +82,7 @@ class Celeriac:
 
     def unfinished(self) -> int:
         """Return how many have not ended, as the history tells."""
-        with self._client.database.autocommit() as connection:
+        with self._client.services.stores.database.autocommit() as connection:
             statement = text("SELECT count(*) FROM workflow_runs WHERE status IN ('pending', 'running')")
             return int(connection.execute(statement).scalar_one())
 

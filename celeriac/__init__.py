@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from celeriac.workflows.authoring.definitions import Workflow, workflow
     from celeriac.workflows.authoring.outcome import outcome
     from celeriac.workflows.authoring.steps import Step, step
+    from celeriac.workflows.client.async_client import AsyncClient, AsyncRun
     from celeriac.workflows.client.client import Client
     from celeriac.workflows.client.run import Run
     from celeriac.workflows.engine.outcomes import ErrorInfo, Outcome, PublicError
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "worker.installation": ("create_app", "install"),
+    "workflows.client.async_client": ("AsyncClient", "AsyncRun"),
     "workflows.client.client": ("Client",),
     "workflows.authoring.context": ("StepContext",),
     "workflows.authoring.definitions": ("Workflow", "workflow"),
@@ -86,6 +88,8 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ArgumentInvalid",
+    "AsyncClient",
+    "AsyncRun",
     "BrokerUnavailable",
     "CeleriacError",
     "Client",

@@ -4,7 +4,7 @@
 
 In an application, one order should have one run, however often the customer clicks:
 
-    client.start(order_processing, order, idempotency_key=f"order-{order.id}")
+    client.start(order_processing.options(idempotency_key=f"order-{order.id}"), order)
 """
 
 from dataclasses import dataclass

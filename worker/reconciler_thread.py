@@ -6,8 +6,7 @@ import logging
 import threading
 from datetime import timedelta
 
-from celeriac.worker.queues import queues_of
-from celeriac.worker.reconciler.reconciler import Reconciler
+from celeriac.worker.reconciler.assembly import reconciler_of
 from celeriac.worker.runtime import Runtime
 from celeriac.workflows.errors import CeleriacError
 
@@ -15,13 +14,6 @@ logger = logging.getLogger(__name__)
 LEADER_LEASE = "leader:reconciler"
 _LEADER_LEASE_LENGTH = timedelta(seconds=3)
 _DROP_LEASES_EVERY = 1_000  # passes
-
-
-def reconciler_of(runtime: Runtime) -> Reconciler:
-    """Return a reconciler on the connections of this process."""
-    process = runtime.process
-    queues = queues_of(process.dispatch.publisher.app)
-    return Reconciler(process.stores, process.dispatch, process.attempt_timeouts, queues, runtime.settings)
 
 
 class ReconcilerThread:

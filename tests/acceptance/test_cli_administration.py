@@ -52,7 +52,7 @@ def test_reconciling_once_dispatches_what_is_lost_and_ends(celeriac: CeleriacIns
         broker.flushdb()
     with Client(settings) as client:  # without a worker that has the code, a message would only be thrown away
         scope = WorkerScope(tasks=frozenset({"prepare"}))
-        client.leases.renew(["process:w:1:x"], worker="w", lease=timedelta(minutes=1), scope=scope)
+        client.services.stores.leases.renew(["process:w:1:x"], worker="w", lease=timedelta(minutes=1), scope=scope)
     ended = Celeriac(settings)("reconcile", "--once", "--json")
     assert (ended.exit_code, json.loads(ended.out)["redispatched"]) == (0, 1)
 

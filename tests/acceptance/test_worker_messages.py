@@ -83,7 +83,7 @@ def test_a_message_delivered_three_times_runs_its_step_once(client, flows, effec
     def start_thrice(flow, *arguments):
         run = client.start(flow, *arguments)
         for _ in range(2):
-            assert client.publisher.dispatch(flow.graph, run.id, frozenset())
+            assert client.services.dispatch.publisher.dispatch(flow.graph, run.id, frozenset())
         return run
 
     runs = [start_thrice(line, number, 0.02) for number in range(10)]
@@ -92,7 +92,7 @@ def test_a_message_delivered_three_times_runs_its_step_once(client, flows, effec
     wait_for_all(client, 30)
 
     for run in runs:  # late, when all is done
-        assert client.publisher.dispatch(line.graph, run.id, frozenset())
+        assert client.services.dispatch.publisher.dispatch(line.graph, run.id, frozenset())
     assert client.start(line, 100, 0.0).result(10) == 103
     assert set(effects.per_step().values()) == {1}
     assert [run.result(1) for run in runs] == [number + 3 for number in range(10)]
@@ -105,7 +105,7 @@ def test_a_message_redelivered_while_its_step_runs_does_not_disturb_it(client, f
     start_worker(flows, concurrency=2)
     run = client.start(holding, str(gate))
     wait_until(lambda: effects.of(hold.name), message="the step runs")
-    assert client.publisher.dispatch(holding.graph, run.id, frozenset())
+    assert client.services.dispatch.publisher.dispatch(holding.graph, run.id, frozenset())
     assert client.start(line, 1, 0.0).result(10) == 4  # by then the other process has seen the second message
     assert run.status is RunStatus.RUNNING
     gate.touch()

@@ -25,19 +25,21 @@ def failure_of(run) -> str:
 
 @pytest.mark.parametrize(("number", "name"), [(0, "Ignore"), (1, "Reject"), (2, "Retry")])
 def test_a_step_that_raises_what_celery_takes_for_an_order_fails(mishaps, number, name):
-    assert name in failure_of(mishaps.start("celery_control", number))
+    assert name in failure_of(mishaps.start_by_name("celery_control", number))
     assert mishaps.audit() == []
 
 
 @pytest.mark.parametrize("how", ["commit", "rollback", "close"])
 def test_a_step_that_ends_its_transaction_fails_and_is_told_so(mishaps, how):
-    assert "committed, rolled back or closed context.transaction" in failure_of(mishaps.start("transaction_ended", how))
+    assert "committed, rolled back or closed context.transaction" in failure_of(
+        mishaps.start_by_name("transaction_ended", how)
+    )
     assert mishaps.audit() == []
 
 
 def test_a_step_that_exits_fails_and_the_worker_goes_on(mishaps):
-    assert "SystemExit" in failure_of(mishaps.start("exiting", 3))
-    assert "SystemExit" in failure_of(mishaps.start("exiting", 0))
+    assert "SystemExit" in failure_of(mishaps.start_by_name("exiting", 3))
+    assert "SystemExit" in failure_of(mishaps.start_by_name("exiting", 0))
     assert mishaps.audit() == []
 
 
@@ -48,12 +50,12 @@ def test_a_step_that_raises_keyboard_interrupt_fails_and_the_worker_goes_on(
     flows = settings.model_copy(update={"imports": (MODULE,)})
     start_worker(flows, pool=pool)
     client = make_client(flows)
-    assert "KeyboardInterrupt" in failure_of(client.start("interrupting"))
-    assert "KeyboardInterrupt" in failure_of(client.start("interrupting"))
+    assert "KeyboardInterrupt" in failure_of(client.start_by_name("interrupting"))
+    assert "KeyboardInterrupt" in failure_of(client.start_by_name("interrupting"))
     assert client.audit() == []
 
 
 def test_celery_time_limit_is_not_shared_by_the_steps_of_a_chain(settings, make_client, start_worker, once):
     flows = settings.model_copy(update={"imports": (MODULE,)})
     start_worker(flows, pool="prefork", concurrency=1, arguments=["--soft-time-limit", "2"])
-    assert make_client(flows).start("naps", 0.7).result(30) == "0.7"
+    assert make_client(flows).start_by_name("naps", 0.7).result(30) == "0.7"

@@ -74,7 +74,9 @@ def test_waiting_for_a_result_issues_few_queries_and_ends_soon_after_the_run(
     run = client.start(holding, str(gate))
     wait_until(lambda: effects.all(), message="the step runs")
     issued = []
-    sa.event.listen(client.database.engine, "before_cursor_execute", lambda *call: issued.append(call[2]))
+    sa.event.listen(
+        client.services.stores.database.engine, "before_cursor_execute", lambda *call: issued.append(call[2])
+    )
     other = make_client(flows)  # whose queries are not counted
 
     def wait() -> float:

@@ -36,7 +36,7 @@ def test_1000_runs_paused_by_filter_and_resumed_are_neither_lost_nor_doubled(cli
     assert len(paused) > 100, "most are paused in the middle of the work"
     assert client.pause(tags={"batch": "x"}) == []
     running = "SELECT count(*) FROM workflow_tasks WHERE status = 'running'"
-    with client.database.autocommit() as connection:
+    with client.services.stores.database.autocommit() as connection:
         wait_until(lambda: connection.exec_driver_sql(running).scalar() == 0, 20, "what runs has finished")
     started = events_of(client, "StepStarted")
     still_paused = runs_in(client, "paused")

@@ -90,8 +90,8 @@ def test_a_run_started_in_the_callers_transaction_is_run_though_the_caller_dies_
     code = (
         "import os, signal; from celeriac import Client; from tests.support.flows_chaos import line\n"
         "client = Client.from_env()\n"
-        "with client.database.engine.begin() as connection:\n"
-        "    client.start(line, 1, 0.0, connection=connection)\n"
+        "with client.services.stores.database.engine.begin() as connection:\n"
+        "    client.within(connection).start(line, 1, 0.0)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     caller = start_process([sys.executable, "-c", code], name="caller", settings=flows)
@@ -104,13 +104,13 @@ def test_a_run_started_in_the_callers_transaction_is_run_though_the_caller_dies_
 
 def test_a_start_in_a_transaction_that_is_rolled_back_leaves_nothing(client, flows, effects, start_worker):
     start_worker(flows)
-    with client.database.engine.connect() as connection:
+    with client.services.stores.database.engine.connect() as connection:
         connection.execute(sa.text("INSERT INTO effects (key, attempt) VALUES ('order', 1)"))
-        client.start(line, 1, 0.0, connection=connection)
+        client.within(connection).start(line, 1, 0.0)
         connection.rollback()
-    with client.database.engine.begin() as connection:
+    with client.services.stores.database.engine.begin() as connection:
         connection.execute(sa.text("INSERT INTO effects (key, attempt) VALUES ('order', 2)"))
-        run = client.start(line, 2, 0.0, connection=connection)
+        run = client.within(connection).start(line, 2, 0.0)
         assert scalar(client, "SELECT count(*) FROM workflow_runs") == 0
     assert run.result(20) == 5
     assert scalar(client, "SELECT array_agg(attempt) FROM effects") == [2]

@@ -39,7 +39,7 @@ def test_retries_survive_a_restart_of_everything(private_servers, breakable, bre
     due_before = runs[2].steps()[0].due_at
 
     restart_everything(private_servers, worker, start_worker, breakable)
-    back = client.reader.run(runs[1].id).steps[0]
+    back = client.services.stores.reader.run(runs[1].id).steps[0]
     assert back.status == "retrying", "the restart took longer than the wait"
     assert runs[0].result(20) == 2
     assert runs[1].result(30) == 2

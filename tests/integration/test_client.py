@@ -406,9 +406,9 @@ def test_one_who_waits_is_woken_when_the_run_ends(client, store):
     run = client.start(ordering, ORDER)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run.result, 30)
-        wait_until(lambda: client._services.dispatch.wakeups._client.pubsub_numsub(f"celeriac.run.{run.id}")[0][1] == 1)
+        wait_until(lambda: client.services.dispatch.wakeups._client.pubsub_numsub(f"celeriac.run.{run.id}")[0][1] == 1)
         finish(store, run.id)
-        client._services.dispatch.wakeups.wake(run.id)
+        client.services.dispatch.wakeups.wake(run.id)
         assert waiting.result(timeout=5) == RECEIPT
 
 

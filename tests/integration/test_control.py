@@ -307,7 +307,7 @@ def test_actions_may_be_asked_for_again_and_again(client, broker):
 def test_a_run_that_is_not_there_cannot_be_steered(client):
     for action in Action:
         with pytest.raises(UnknownRun):
-            client._services.control.control(action, uuid4())
+            client.services.control.control(action, uuid4())
 
 
 def test_resuming_dispatches_what_is_ready_at_once(store, client, broker: Broker):

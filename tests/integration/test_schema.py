@@ -94,7 +94,7 @@ def test_a_client_on_a_database_that_is_not_migrated_says_so(empty_database_url,
         with pytest.raises(SchemaMismatch, match="Run `celeriac migrate`"):
             client.list()
         with pytest.raises(SchemaMismatch, match="Run `celeriac migrate`"):
-            client._services.stores.runs.start(chain_of(1), "{}", tags={})
+            client.services.stores.runs.start(chain_of(1), "{}", tags={})
 
 
 def test_a_database_that_is_not_there_is_named_without_its_password():

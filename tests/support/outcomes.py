@@ -16,7 +16,7 @@ def scalar(client: Client, query: str, **parameters: Any) -> Any:
 
     def answer() -> tuple[Any, ...]:
         try:
-            with client.database.autocommit() as connection:
+            with client.services.stores.database.autocommit() as connection:
                 return (connection.execute(sa.text(query), parameters).scalar(),)
         except DatabaseUnavailable:
             return ()
@@ -25,7 +25,7 @@ def scalar(client: Client, query: str, **parameters: Any) -> Any:
 
 
 def execute(client: Client, statement: str) -> None:
-    with client.database.autocommit() as connection:
+    with client.services.stores.database.autocommit() as connection:
         connection.execute(sa.text(statement))
 
 
@@ -78,4 +78,8 @@ def assert_all_completed_once(client: Client) -> None:
 
 def step_events(client: Client, run_id: Any, position: int) -> list[tuple[str, int | None]]:
     """The events of one step of a run, as type and attempt, in order."""
-    return [(event.type.value, event.attempt) for event in client.reader.events(run_id) if event.position == position]
+    return [
+        (event.type.value, event.attempt)
+        for event in client.services.stores.reader.events(run_id)
+        if event.position == position
+    ]

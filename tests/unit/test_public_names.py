@@ -9,6 +9,8 @@ import celeriac
 
 PUBLIC = [
     "ArgumentInvalid",
+    "AsyncClient",
+    "AsyncRun",
     "BrokerUnavailable",
     "CeleriacError",
     "Client",

@@ -13,9 +13,9 @@ import time
 import click
 from celery import Celery
 
+from celeriac.worker.reconciler.assembly import reconciler_of
 from celeriac.worker.reconciler.reconciler import Reconciled
 from celeriac.worker.reconciler.watermark import WATERMARK_DELAY
-from celeriac.worker.reconciler_thread import reconciler_of
 from celeriac.worker.runtime import Runtime
 from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.errors import CeleriacError

@@ -54,6 +54,7 @@ class Client:
 
     Attributes:
         settings: As given.
+        services: The parts behind the client, for Celeriac's own tools.
 
     Raises:
         ConfigurationError: there is no database or no broker in the settings.
@@ -61,8 +62,8 @@ class Client:
 
     def __init__(self, settings: Settings, *, catalog: Catalog | None = None, celery: Celery | None = None) -> None:
         self.settings = settings
-        self._services = Services(settings, catalog, celery)
-        self._starter = Starter(self._services)
+        self.services = Services(settings, catalog, celery)
+        self._starter = Starter(self.services)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -81,7 +82,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._services.close()
+        self.services.close()
 
     @property
     def catalog(self) -> Catalog:
@@ -90,7 +91,7 @@ class Client:
         Raises:
             ImportFailed: a module of the settings cannot be imported.
         """
-        return self._services.catalog
+        return self.services.catalog
 
     def check_schema(self) -> None:
         """Return if the database has the schema that this version needs.
@@ -99,7 +100,7 @@ class Client:
             SchemaMismatch: it has another, or none.
             DatabaseUnavailable: Postgres does not answer.
         """
-        schema.check(self._services.stores.database)
+        schema.check(self.services.stores.database)
 
     def start(self, workflow: Workflow[P, R] | WorkflowUse[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
         """Start a run.
@@ -151,8 +152,8 @@ class Client:
                 database that has Celeriac's tables, or ``django.db.connection``.
         """
         if hasattr(transaction, "run_sync"):
-            return AsyncTransactionClient(self._services, cast("AsyncSession | AsyncConnection", transaction))
-        return TransactionClient(self._services, transaction)
+            return AsyncTransactionClient(self.services, cast("AsyncSession | AsyncConnection", transaction))
+        return TransactionClient(self.services, transaction)
 
     @overload
     def get(self, run_id: uuid.UUID | str) -> Run[Any]: ...
@@ -169,12 +170,12 @@ class Client:
             UnknownRun: there is none, or it is not a run of that workflow.
         """
         known = _parse(run_id)
-        view = self._services.stores.reader.run(known, steps=False)
+        view = self.services.stores.reader.run(known, steps=False)
         if workflow is None:
-            return Run(self._services, known, self._services.decoder_of(view))
+            return Run(self.services, known, self.services.decoder_of(view))
         if view.workflow != workflow.name:
             raise UnknownRun(run_id=run_id)
-        return Run(self._services, known, workflow.decode_result)
+        return Run(self.services, known, workflow.decode_result)
 
     def list(
         self,
@@ -194,7 +195,7 @@ class Client:
             limit: At most so many.
             after: Only runs that started before this run, for the next page.
         """
-        return self._services.stores.reader.find(
+        return self.services.stores.reader.find(
             workflow=workflow, status=_status(status), tags=tags, limit=limit, after=after
         )
 
@@ -225,7 +226,7 @@ class Client:
         wanted = _status(status)
         fitting = [
             view.id
-            for view in self._services.stores.reader.find(workflow=workflow, status=wanted, tags=tags)
+            for view in self.services.stores.reader.find(workflow=workflow, status=wanted, tags=tags)
             if action.applies_to(view.status)
         ]
         return fitting if dry_run else self.control_runs(action, fitting, reason)
@@ -234,7 +235,7 @@ class Client:
         self, action: Action, run_ids: Collection[uuid.UUID], reason: str | None = None
     ) -> builtins.list[uuid.UUID]:
         """Pause, resume, cancel or terminate these runs; return the ids of those that changed, in the order given."""
-        changed = self._services.control.control_all(action, run_ids, reason) if run_ids else set()
+        changed = self.services.control.control_all(action, run_ids, reason) if run_ids else set()
         return [run_id for run_id in run_ids if run_id in changed]
 
     def pause(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
@@ -265,7 +266,7 @@ class Client:
         Raises:
             UnknownRun: there is no such run.
         """
-        stores = self._services.stores
+        stores = self.services.stores
         ids: Iterator[uuid.UUID] = stores.reader.ids() if run_id is None else iter([_parse(run_id)])
         found: builtins.list[Discrepancy] = []
         for number, (_, discrepancies) in enumerate(Audit(stores.reader, stores.runs).audit(ids), start=1):

@@ -15,10 +15,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-_TIMEOUT_SECONDS = 1.0
-_FIRST_PAUSE_SECONDS = 0.05  # between two looks at the database, of a waiter that nobody will wake
-_FIRST_PAUSE_LISTENING_SECONDS = 1.0  # of one that somebody should
-_LONGEST_PAUSE_SECONDS = 4.0
+TIMEOUT_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.05  # between two looks at the database, of a waiter that nobody will wake
+FIRST_PAUSE_LISTENING_SECONDS = 1.0  # of one that somebody should
+LONGEST_PAUSE_SECONDS = 4.0
 _REST_SECONDS = 5.0  # how long a Redis that did not answer is left alone
 
 
@@ -45,11 +45,11 @@ class Wakeups:
     """
 
     def __init__(self, broker_url: str | None) -> None:
-        address = redis_address(broker_url) if broker_url else None
-        self._client = address and redis.Redis.from_url(
-            address,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
+        self.address = redis_address(broker_url) if broker_url else None
+        self._client = self.address and redis.Redis.from_url(
+            self.address,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
         self._rest_until = 0.0
@@ -59,7 +59,7 @@ class Wakeups:
         if not self._client or time.monotonic() < self._rest_until:
             return
         try:
-            self._client.publish(_channel(run_id), b"ended")
+            self._client.publish(channel_of(run_id), b"ended")
         except redis.RedisError:
             self._rest_until = time.monotonic() + _REST_SECONDS
 
@@ -71,7 +71,7 @@ class Wakeups:
             return
         with self._client.pubsub(ignore_subscribe_messages=True) as pubsub:  # type: ignore[no-untyped-call]
             try:
-                pubsub.subscribe(_channel(run_id))
+                pubsub.subscribe(channel_of(run_id))
             except redis.RedisError:
                 yield Waiter(None)
                 return
@@ -83,12 +83,12 @@ class Waiter:
 
     def __init__(self, pubsub: redis.client.PubSub | None) -> None:
         self._pubsub = pubsub
-        self._pause = _FIRST_PAUSE_SECONDS if pubsub is None else _FIRST_PAUSE_LISTENING_SECONDS
+        self._pause = FIRST_PAUSE_SECONDS if pubsub is None else FIRST_PAUSE_LISTENING_SECONDS
 
     def wait(self, seconds: float) -> None:
         """Return when woken; at the latest after ``seconds``, or after a pause that grows with each call."""
         pause = min(seconds, self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         until = time.monotonic() + pause
         if self._pubsub is not None:
             try:
@@ -100,5 +100,6 @@ class Waiter:
         time.sleep(max(0.0, until - time.monotonic()))
 
 
-def _channel(run_id: UUID) -> str:
+def channel_of(run_id: UUID) -> str:
+    """Return the name of a run's channel."""
     return f"celeriac.run.{run_id}"

@@ -25,9 +25,11 @@ WITH run AS (
            node.parents, node.status,
            CASE WHEN node.status = 'ready' THEN statement_timestamp() END,
            CASE WHEN node.status = 'ready' THEN statement_timestamp() END
-    FROM run, unnest(
-        CAST(:names AS text[]), CAST(:tasks AS text[]), CAST(:queues AS text[]), CAST(:priorities AS integer[]),
-        CAST(:max_attempts AS integer[]), CAST(:phases AS text[]), CAST(:parents AS integer[]), CAST(:statuses AS text[])
+    FROM run, unnest( -- by way of text, because some drivers bind arrays as lists only
+        CAST(CAST(:names AS text) AS text[]), CAST(CAST(:tasks AS text) AS text[]),
+        CAST(CAST(:queues AS text) AS text[]), CAST(CAST(:priorities AS text) AS integer[]),
+        CAST(CAST(:max_attempts AS text) AS integer[]), CAST(CAST(:phases AS text) AS text[]),
+        CAST(CAST(:parents AS text) AS integer[]), CAST(CAST(:statuses AS text) AS text[])
     ) WITH ORDINALITY AS node (name, task_name, queue, priority, max_attempts, phase, parents, status, position)
 )
 SELECT id FROM run
