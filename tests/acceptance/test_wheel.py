@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, BackgroundProcess, environment
+from tests.support.readme import Reader
 
 pytestmark = pytest.mark.timeout(300)  # it downloads and installs everything that Celeriac depends on
 
@@ -65,3 +67,38 @@ def test_the_command_says_its_version(installation: Path):
 def test_the_demo_runs(installation: Path):
     output = run(installation / "venv" / "bin" / "python", "-m", "examples.flights", cwd=installation)
     assert all(airport in output for airport in ("EWR", "JFK", "LGA"))
+
+
+def test_it_works_beside_modules_of_the_users_own_that_have_common_names(
+    installation: Path, empty_database_url: str, broker_url: str, start_process: Callable[..., BackgroundProcess]
+):
+    """Half of all Celery projects have a worker.py: none of theirs is loaded in place of ours."""
+    python = installation / "venv" / "bin" / "python"
+    # A short path, for the sockets of the servers that `celeriac run` starts.
+    with tempfile.TemporaryDirectory(prefix="celeriac-wheel-") as name:
+        folder = Path(name)
+        for theirs in ("worker.py", "workflows/__init__.py", "beat.py", "console.py"):
+            (folder / theirs).parent.mkdir(exist_ok=True)
+            (folder / theirs).write_text(f"raise RuntimeError('{theirs} is the user's own')")
+        reader = Reader(
+            folder,
+            environment={**environment(), "PYTHONPATH": ""},
+            servers={"CELERIAC_DATABASE_URL": empty_database_url, "CELERIAC_BROKER_URL": broker_url},
+            start_process=start_process,
+            python=python,
+        )
+        try:
+            reader.follow((ROOT / "README.md").read_text())
+            reader.follow("```sh\nceleriac doctor\n```\n")
+            reader.python(TEAM_APP)
+        finally:
+            reader.close()
+
+
+TEAM_APP = """
+from shop.celery import app
+from celeriac.worker.task import StepTask
+
+assert isinstance(app.tasks["charge"], StepTask)
+assert __import__("celeriac").__file__.endswith("site-packages/celeriac/__init__.py")
+"""

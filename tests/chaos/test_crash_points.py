@@ -1,7 +1,5 @@
 """Processes that die at the named points of worker/crashpoints.py, and steps that kill their worker."""
 
-import sys
-
 import pytest
 import sqlalchemy as sa
 
@@ -81,25 +79,6 @@ def test_a_step_that_always_kills_its_worker_fails_after_its_limit(client, flows
     assert client.start(line, 1, 0.0).result(20) == 4
     assert worker.running
     assert client.audit() == []
-
-
-def test_a_run_started_in_the_callers_transaction_is_run_though_the_caller_dies_after_the_commit(
-    client, flows, start_process, start_worker
-):
-    """FIELD_FAILURES 29: ``delay_on_commit`` loses the task when the process dies after COMMIT."""
-    code = (
-        "import os, signal; from celeriac import Client; from tests.support.flows_chaos import line\n"
-        "client = Client.from_env()\n"
-        "with client.services.stores.database.engine.begin() as connection:\n"
-        "    client.within(connection).start(line, 1, 0.0)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    caller = start_process([sys.executable, "-c", code], name="caller", settings=flows)
-    assert caller.wait(20) == -9
-    assert scalar(client, "SELECT count(*) FROM workflow_runs") == 1
-    start_worker(flows)
-    wait_for_all(client, 20)
-    assert_all_completed_once(client)
 
 
 def test_a_start_in_a_transaction_that_is_rolled_back_leaves_nothing(client, flows, effects, start_worker):

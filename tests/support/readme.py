@@ -77,6 +77,7 @@ class Reader:
         environment: What they have set; the README's ``export`` adds to it.
         servers: Values of variables for which the README can only have an example, such as addresses.
         start_process: The fixture of that name.
+        python: The interpreter of the environment that they have installed Celeriac in.
     """
 
     def __init__(
@@ -86,15 +87,16 @@ class Reader:
         environment: Mapping[str, str],
         servers: Mapping[str, str],
         start_process: Callable[..., BackgroundProcess],
+        python: Path = Path(sys.executable),
     ) -> None:
-        bin_folder = str(Path(sys.executable).parent)
-        self._environment = {**environment, "PATH": os.pathsep.join([bin_folder, environment["PATH"]])}
+        self._bin = python.parent
+        self._environment = {**environment, "PATH": os.pathsep.join([str(self._bin), environment["PATH"]])}
         self._folder = folder
         self._servers = servers
         self._start_process = start_process
         self._started = 0
         self._session = subprocess.Popen(
-            [sys.executable, "-c", _SESSION],
+            [python, "-c", _SESSION],
             cwd=folder,
             env=self._environment,
             stdin=subprocess.PIPE,
@@ -183,7 +185,7 @@ class Reader:
     def _background(self, words: list[str], sign_of_life: str) -> None:
         self._started += 1
         # By its full path: the process is started with our PATH, not with the reader's.
-        program = str(Path(sys.executable).parent / words[0])
+        program = str(self._bin / words[0])
         process = self._start_process(
             [program, *words[1:]], name=f"readme-{self._started}", env=self._environment, cwd=self._folder
         )
