@@ -6,7 +6,7 @@ COPY celeriac celeriac
 COPY workflows workflows
 COPY worker worker
 COPY beat beat
-RUN python -m venv /opt/celeriac && /opt/celeriac/bin/pip install --no-cache-dir --constraint constraints.txt .
+RUN python -m venv /opt/celeriac && /opt/celeriac/bin/pip install --no-cache-dir --constraint constraints.txt ".[flower]"
 
 FROM python:3.13-slim
 RUN useradd --create-home celeriac

@@ -38,7 +38,7 @@ def installation(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("installation")
     run(sys.executable, "-m", "venv", folder / "venv", cwd=folder)
     pip = [folder / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--constraint", ROOT / "constraints.txt", f"{wheel}[embedded]", cwd=folder)
+    run(*pip, "--constraint", ROOT / "constraints.txt", f"{wheel}[embedded,flower]", cwd=folder)
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     yield folder
     shutil.rmtree(folder / "venv")

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from psycopg import errors as pg
 
 from celeriac import Client
+from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import DatabaseUnavailable, SchemaMismatch
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.schema import (
@@ -101,6 +102,20 @@ def test_a_database_that_is_not_there_is_named_without_its_password():
     with pytest.raises(DatabaseUnavailable, match="Cannot reach the database at postgresql://u:") as caught:
         migrate("postgresql://u:hunter2@127.0.0.1:1/nowhere")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_the_generated_column_has_the_phase_that_the_status_says(store, status):
+    run_id = store.start(chain_of(1))
+    store.is_damaged = True
+    store.execute(
+        "UPDATE workflow_runs SET status = :status, remaining = 0, final_status = 'failed',"
+        " ended_by = CASE WHEN :ended THEN 1 END WHERE id = :run",
+        status=status.value,
+        ended=status.is_terminal,
+        run=run_id,
+    )
+    assert store.row("SELECT phase FROM workflow_runs WHERE id = :run", run=run_id).phase == status.phase
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from functools import partial
+from importlib.util import find_spec
 
 import click
 from rich.console import Console
@@ -26,11 +27,11 @@ _STYLES = {"worker": "cyan", "beat": "magenta", "flower": "yellow", "celeriac": 
 @click.option("--concurrency", type=click.IntRange(min=1), help="Steps that the worker runs at a time.")
 @click.option("--pool", type=click.Choice(["prefork", "threads", "solo"]), default="prefork", show_default=True)
 @click.option("--beat/--no-beat", default=True, help="Start the scheduler.")
-@click.option("--flower/--no-flower", default=True, help="Start Flower, the monitor.")
+@click.option("--flower/--no-flower", default=None, help="Start Flower, the monitor. [default: if installed]")
 @click.option("--flower-port", type=click.IntRange(1, 65535), default=FLOWER_PORT, show_default=True)
 @pass_command
 def dev(
-    command: CommandContext, *, concurrency: int | None, pool: str, beat: bool, flower: bool, flower_port: int
+    command: CommandContext, *, concurrency: int | None, pool: str, beat: bool, flower: bool | None, flower_port: int
 ) -> None:
     """Run a whole fleet on this machine, with a common log.
 
@@ -45,8 +46,10 @@ def dev(
             "`celeriac --imports shop.flows dev`, or CELERIAC_IMPORTS=shop.flows."
         )
     catalog = Catalog.load(settings.imports)
+    if flower is None:
+        flower = find_spec("flower") is not None
     if flower:
-        _require_free(flower_port)
+        _require_flower(flower_port)
     write = partial(_write, command.out)
     with stop_on_signals() as stop, servers(settings) as served:
         revision = schema.migrate(served.require_database_url())
@@ -84,7 +87,11 @@ def _write(out: Console, name: str, line: str) -> None:
     out.print(Text.assemble((f"{name:<8} │ ", _STYLES[name]), Text.from_ansi(line)), soft_wrap=True)
 
 
-def _require_free(port: int) -> None:
+def _require_flower(port: int) -> None:
+    if find_spec("flower") is None:
+        raise ConfigurationError(
+            detail="Flower is not installed. Run pip install 'celeriac[flower]', or leave out --flower."
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
