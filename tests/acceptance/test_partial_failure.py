@@ -58,7 +58,7 @@ def test_an_order_that_cannot_be_shipped_is_undone_in_reverse_with_its_arguments
     ]
     assert notes(effects, "charge.compensate") == ["payment for shoes"]
     assert notes(effects, "reserve.compensate") == ["shoes reservation of shoes"]
-    with pytest.raises(InvalidRunState, match="have been undone"):
+    with pytest.raises(InvalidRunState, match="have been compensated"):
         run.retry()
 
 

@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 
 def assert_no_step_ran_before_its_parents(client: Client, run: Run) -> None:
-    graph = client.graph_of(run.view(steps=False).graph_hash)
+    graph = client.services.stores.runs.graph(run.view(steps=False).graph_hash)
     started = {e.position: e.sequence for e in run.history() if e.type is EventType.STEP_STARTED}
     completed = {e.position: e.sequence for e in run.history() if e.type is EventType.STEP_COMPLETED}
     for position, parents in enumerate(graph.parents):

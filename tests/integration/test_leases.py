@@ -40,12 +40,12 @@ def test_renewing_makes_a_lease_longer_and_says_what_its_holder_holds(store):
 
 
 def test_a_duty_is_had_by_one_worker_until_it_stops_renewing(store):
-    assert store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=MINUTE)
-    assert not store.leases.acquire_leader_lease("duty:reconciler", worker="b", lease=MINUTE)
-    assert store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=timedelta(0))
-    assert store.leases.acquire_leader_lease("duty:reconciler", worker="b", lease=MINUTE)
-    assert not store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=MINUTE)
-    assert store.leases.acquire_leader_lease("duty:other", worker="a", lease=MINUTE)
+    assert store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=MINUTE)
+    assert not store.leases.acquire_leader_lease("leader:reconciler", worker="b", lease=MINUTE)
+    assert store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=timedelta(0))
+    assert store.leases.acquire_leader_lease("leader:reconciler", worker="b", lease=MINUTE)
+    assert not store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=MINUTE)
+    assert store.leases.acquire_leader_lease("leader:other", worker="a", lease=MINUTE)
 
 
 def test_of_many_that_want_a_duty_at_once_one_gets_it(store):
@@ -58,7 +58,7 @@ def test_of_many_that_want_a_duty_at_once_one_gets_it(store):
 
 
 def test_a_duty_is_not_a_worker(store):
-    store.leases.acquire_leader_lease("duty:reconciler", worker="a", lease=MINUTE)
+    store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=MINUTE)
     assert [worker.name for worker in store.leases.live_workers()] == [WORKER]
 
 

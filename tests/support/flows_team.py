@@ -45,7 +45,7 @@ def observed_app() -> Celery:
     """The team's app with workflows installed, and with signals that note which tasks they fire for."""
     settings = Settings.from_env()
     app = make_app(settings)
-    celeriac.celeriac.install(app, settings)
+    celeriac.install(app, settings)
     for name in SIGNALS:
         getattr(signals, name).connect(_note(name), weak=False)
     return app

@@ -8,7 +8,7 @@ from celeriac import Client
 from celeriac.workflows.errors import DatabaseUnavailable
 from tests.support.waiting import wait_until
 
-DUTY_SECONDS = 3.0  # lease of the reconciler's duty
+LEADER_LEASE_SECONDS = 3.0
 
 
 def scalar(client: Client, query: str, **parameters: Any) -> Any:
@@ -52,9 +52,9 @@ def wait_for_all(client: Client, timeout: float) -> None:
 
 
 def let_reconcile(client: Client, seconds: float) -> None:
-    """Wait until the fleet has reconciled for so long: the duty's lease moves on with each pass."""
-    until = scalar(client, "SELECT now() + make_interval(secs => :seconds)", seconds=seconds + DUTY_SECONDS)
-    kept = "SELECT count(*) FROM workflow_leases WHERE name LIKE 'duty:%' AND expires_at > :until"
+    """Wait until the fleet has reconciled for so long: each pass renews the leader lease."""
+    until = scalar(client, "SELECT now() + make_interval(secs => :seconds)", seconds=seconds + LEADER_LEASE_SECONDS)
+    kept = "SELECT count(*) FROM workflow_leases WHERE name LIKE 'leader:%' AND expires_at > :until"
     wait_until(lambda: scalar(client, kept, until=until), 3 * seconds + 10, "the fleet reconciles", interval=0.2)
 
 
