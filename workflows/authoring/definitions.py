@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from celeriac.workflows.authoring import location
 from celeriac.workflows.authoring.body import GraphBuilder
+from celeriac.workflows.authoring.body_source import check_source
 from celeriac.workflows.authoring.checks import check_function
 from celeriac.workflows.authoring.names import check_name, check_version
 from celeriac.workflows.authoring.options import StartOptionArgs, StartOptions, WorkflowOptionArgs, refuse_unknown
@@ -22,7 +23,7 @@ from celeriac.workflows.authoring.signatures import (
     Signature,
     read_signature,
 )
-from celeriac.workflows.authoring.steps import Step, as_step
+from celeriac.workflows.authoring.steps import Step, StepUse, as_step
 from celeriac.workflows.authoring.symbols import is_symbol, source_of
 from celeriac.workflows.authoring.values import Codec, ValueInvalid
 from celeriac.workflows.engine.graph import FailurePolicy, Graph
@@ -63,6 +64,7 @@ class Workflow(Generic[P, R]):
         builder: GraphBuilder[Step[..., Any]] = GraphBuilder(self.name, retry)
         saga = options.get("saga", False)
         hooks = {"on_complete": options.get("on_complete"), "on_failure": options.get("on_failure")}
+        check_source(function, self.name, lambda called: isinstance(called, Step | StepUse))
         with builder.building():
             returned = _call_body(function, self.name, self.signature, builder)
             returns, self._result = _result(self.name, self.signature, builder, returned, where)
