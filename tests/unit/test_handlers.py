@@ -93,6 +93,22 @@ def test_the_only_parameter_left_over_gets_the_result_and_the_compensation_has_i
     assert (node.queue, node.timeout, node.max_attempts) == ("refunds", 5, 7)
 
 
+def test_an_argument_that_is_named_result_goes_before_the_result():
+    @step
+    def publish(result: str) -> int:
+        return len(result)
+
+    @step
+    def withdraw(result: str, published: int) -> None: ...
+
+    @workflow(saga=True)
+    def publishing(result: str):
+        publish.options(compensate=withdraw)(result)
+
+    node = publishing.graph.nodes[1]
+    assert node.arguments == {"result": InputPart(parameter="result"), "published": ResultPart(node="publish")}
+
+
 def test_hooks_get_the_arguments_of_the_workflow_by_name_the_result_and_the_error():
     complete, failure = (node_of(ordering.graph, name) for name in ("on_complete", "on_failure"))
     assert (complete.hook, failure.hook, complete.phase) == ("on_complete", "on_failure", Phase.HOOK)

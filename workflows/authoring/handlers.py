@@ -41,7 +41,8 @@ class UnboundParameter(TypeError):
 def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Template]:
     """Bind the parameters of a handler, compensation or hook by name.
 
-    A parameter annotated ``ErrorInfo`` takes the error, by any name.
+    A parameter annotated ``ErrorInfo`` takes the error, by any name. An argument that is
+    named ``result`` goes before the result.
 
     Returns:
         A template by parameter name, without the parameters left to their defaults.
@@ -50,8 +51,9 @@ def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Temp
         UnboundParameter: a parameter without a default is left over.
     """
     offered = dict(attachment.arguments)
+    offers_result = attachment.result is not None and RESULT not in offered
     if attachment.result is not None:
-        offered[RESULT] = attachment.result
+        offered.setdefault(RESULT, attachment.result)
     bound = {}
     for name, parameter in signature.parameters.items():
         if attachment.error is not None and typehints.members(parameter.codec.annotation) == [ErrorInfo]:
@@ -59,7 +61,8 @@ def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Temp
         elif name in offered:
             bound[name] = offered[name]
     unbound = [name for name in signature.parameters if name in signature.required and name not in bound]
-    if attachment.takes_rest and attachment.result is not None and len(unbound) == 1 and RESULT not in bound:
+    takes_result = attachment.takes_rest and not (offers_result and RESULT in bound)
+    if takes_result and attachment.result is not None and len(unbound) == 1:
         bound[unbound.pop()] = attachment.result
     if unbound:
         names = [*offered]

@@ -18,8 +18,7 @@ from celeriac.workflows.client.control import RunControl
 from celeriac.workflows.client.explain import Reason, explain
 from celeriac.workflows.dispatch.dispatch import Dispatch
 from celeriac.workflows.dispatch.publisher import publishing_app, publishing_app_like
-from celeriac.workflows.engine.forking import reusable
-from celeriac.workflows.engine.states import StepStatus
+from celeriac.workflows.engine.forking import reusable, standing_results
 from celeriac.workflows.engine.views import RunView
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.stores import Stores
@@ -82,8 +81,8 @@ class Services:
         else:
             workflow = self.catalog.workflow(original.workflow, version)
             graph, run_input = workflow.graph, workflow.encode_json_input(json.loads(run_input))
-        completed = {step.name for step in original.steps if step.status is StepStatus.COMPLETED}
-        reused = reusable(graph, completed, from_step)
+        standing = standing_results(original, stores.runs.graph(original.graph_hash))
+        reused = reusable(graph, standing, from_step)
         forked, transition = stores.runs.fork(
             graph, run_input, reused, run_id, tags=original.tags, timeout=self.settings.run_timeout_seconds
         )

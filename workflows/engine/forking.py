@@ -5,7 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from celeriac.workflows.engine.graph import Graph, Needs
-from celeriac.workflows.errors import DefinitionError
+from celeriac.workflows.engine.states import RunStatus, StepStatus
+from celeriac.workflows.engine.views import RunView
+from celeriac.workflows.errors import DefinitionError, InvalidRunState
+
+
+def standing_results(original: RunView, graph: Graph) -> set[str]:
+    """Return the names of the steps whose results a fork may reuse: completed, and not compensated.
+
+    Args:
+        original: The run to fork, with its steps.
+        graph: Of that run.
+
+    Raises:
+        InvalidRunState: the run is a saga that may still compensate its results.
+    """
+    may_compensate = original.status.is_open or original.status is RunStatus.COMPENSATING
+    if graph.saga and graph.compensations and may_compensate:
+        raise InvalidRunState(
+            run_id=original.id, status=f"a saga that is {original.status} and may yet be compensated", action="forked"
+        )
+    compensated = {step.compensates for step in original.steps}
+    return {
+        step.name for step in original.steps if step.status is StepStatus.COMPLETED and step.name not in compensated
+    }
 
 
 def reusable(graph: Graph, completed: Collection[str], from_step: str) -> tuple[int, ...]:
