@@ -163,3 +163,16 @@ def test_ancestors_of_the_end_of_the_irregular_graph_are_all_the_others():
     graph = graph_of(IRREGULAR)
     assert graph.ancestors({graph.position["notify"]}) == set(range(6))
     assert graph.ancestors({graph.position["validate"]}) == {0, 3}
+
+
+def test_fields_of_a_later_version_have_no_effect_and_keep_the_hash():
+    """In a rolling deploy an old worker meets graphs of the new version."""
+    data = ORDER.to_json()
+    data["colour"] = "red"
+    data["nodes"][0] |= {"when": {"constant": True}, "unknown": 1}
+    read = Graph.from_json(json.loads(json.dumps(data)))
+    assert read.to_json() == data
+    assert read.hash != ORDER.hash
+    assert read.hash == Graph.from_json(data).hash
+    assert [node.name for node in read.nodes] == [node.name for node in ORDER.nodes]
+    assert read.parents == ORDER.parents

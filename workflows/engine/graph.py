@@ -53,6 +53,7 @@ class Node:
     handles: str | None = None  # the node whose error this node handles
     compensates: str | None = None  # the node that this node compensates
     hook: str | None = None  # "on_complete" or "on_failure", if it runs after the run's end
+    unknown: Mapping[str, Any] = field(default_factory=dict)  # as a later version wrote it
 
     @property
     def phase(self) -> Phase:
@@ -99,17 +100,34 @@ class Node:
             value = getattr(self, option.name)
             if option.default is None and value is not None:
                 data[option.name] = value.value if isinstance(value, StrEnum) else value
-        return data
+        return {**data, **self.unknown}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Node:
         """Return the node that ``to_json`` wrote as ``data``."""
         arguments = {key: templates.from_json(part) for key, part in data.get("arguments", {}).items()}
         needs = None if data.get("needs") is None else Needs(data["needs"])
-        return cls(**{**data, "arguments": arguments, "after": tuple(data.get("after", ())), "needs": needs})
+        known, unknown = _divided(data, cls)
+        return cls(
+            **{
+                **known,
+                "arguments": arguments,
+                "after": tuple(data.get("after", ())),
+                "needs": needs,
+                "unknown": unknown,
+            }
+        )
 
 
-_OPTIONS = tuple(option.name for option in fields(Node) if option.default is None)
+def _divided(data: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parts of JSON data that a dataclass knows, and the others.
+
+    A later version may have written the others, as during a rolling deploy. They are kept, so that the graph keeps its
+    hash, and have no effect.
+    """
+    names = {known.name for known in fields(kind)} - {"unknown"}
+    unknown = {key: value for key, value in data.items() if key not in names}
+    return {key: value for key, value in data.items() if key in names}, unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +148,7 @@ class Graph:
     timeout: float | None = None  # seconds, of the run; None: see the settings
     failure_policy: FailurePolicy = FailurePolicy.FAIL_FAST
     saga: bool = False  # whether a failed or cancelled run compensates completed steps
+    unknown: Mapping[str, Any] = field(default_factory=dict)  # as a later version wrote it
 
     def __post_init__(self) -> None:
         if len(self.position) < len(self.nodes):
@@ -359,7 +378,7 @@ class Graph:
             data["failure_policy"] = self.failure_policy.value
         if self.saga:
             data["saga"] = True
-        return data
+        return {**data, **self.unknown}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Graph:
@@ -373,4 +392,5 @@ class Graph:
             timeout=data.get("timeout"),
             failure_policy=FailurePolicy(data.get("failure_policy", FailurePolicy.FAIL_FAST)),
             saga=data.get("saga", False),
+            unknown=_divided(data, cls)[1],
         )
