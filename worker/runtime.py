@@ -85,7 +85,7 @@ class Process:
         self.attempt_timeouts = AttemptTimeouts(self.stores, self.dispatch.follow_up, settings.retry)
         self.executor = StepExecutor(self.stores, self.dispatch, self.lease, settings)
         # Celery would take the steps that continue inline for one task, and hold them to its limit together.
-        seconds = 0.0 if runtime.has_time_limit else settings.carry_on_seconds
+        seconds = 0.0 if runtime.has_time_limit else settings.inline_seconds
         self.continuation = InlineContinuation(runtime.app, self.telemetry, seconds, self.executor.release)
 
     def take_lease(self, runtime: Runtime) -> None:

@@ -1,4 +1,4 @@
-"""Flower beside a worker: every step is a task of its own name, also when one process carries on."""
+"""Flower beside a worker: every step is a task of its own name, also when one process continues inline."""
 
 import json
 import socket
@@ -83,7 +83,7 @@ def test_flower_shows_every_step_by_its_name_with_state_runtime_and_error(
 def test_a_step_of_every_message_shows_in_flower_when_no_process_carries_on(
     client, flows, effects, tasks_in_flower, start_worker
 ):
-    start_worker(flows.model_copy(update={"carry_on_seconds": 0.0}), concurrency=2)
+    start_worker(flows.model_copy(update={"inline_seconds": 0.0}), concurrency=2)
     run = client.start(line, 1, 0.0)
     assert run.result(20) == 4
     ids = {f"{run.id}.{name}" for name in ("first", "second", "third")}

@@ -24,11 +24,9 @@ def assert_no_step_ran_before_its_parents(client: Client, run: Run) -> None:
         assert all(completed[parent] < started[position] for parent in parents)
 
 
-@pytest.mark.parametrize(("pool", "carry_on_seconds"), [("prefork", 1.0), ("threads", 1.0), ("prefork", 0.0)])
-def test_validate_starts_while_its_cousins_still_run(
-    client, flows, effects, gate, start_worker, pool, carry_on_seconds
-):
-    settings = flows.model_copy(update={"carry_on_seconds": carry_on_seconds})
+@pytest.mark.parametrize(("pool", "inline_seconds"), [("prefork", 1.0), ("threads", 1.0), ("prefork", 0.0)])
+def test_validate_starts_while_its_cousins_still_run(client, flows, effects, gate, start_worker, pool, inline_seconds):
+    settings = flows.model_copy(update={"inline_seconds": inline_seconds})
     start_worker(settings, pool=pool, concurrency=4)
     run = client.start(irregular, str(gate))
 
@@ -44,7 +42,7 @@ def test_validate_starts_while_its_cousins_still_run(
     assert run.result(20) == 13
     assert_no_step_ran_before_its_parents(client, run)
     assert set(effects.per_step().values()) == {1}
-    assert redispatches(client) == 0  # it was the canvas that carried it on, not the reconciler
+    assert redispatches(client) == 0  # the canvas continued the run, not the reconciler
     assert_all_completed_once(client)
 
 
@@ -55,7 +53,7 @@ def test_the_body_of_every_chord_runs_whoever_completes_the_last_part(client, fl
     wait_for_all(client, 60)
     assert [run.result(1) for run in runs] == [3 * (number + 2) for number in range(200)]
     assert set(effects.per_step().values()) == {1}
-    assert redispatches(client) == 0  # it was the canvas that carried it on, not the reconciler
+    assert redispatches(client) == 0  # the canvas continued the run, not the reconciler
     assert_all_completed_once(client)
 
 
@@ -91,10 +89,10 @@ def interpreted(parents: list[list[int]], salt: int) -> list[int]:
     return results
 
 
-@pytest.mark.parametrize("carry_on_seconds", [0.0, 1.0])
-def test_random_graphs_give_what_the_functions_give(client, flows, effects, start_worker, carry_on_seconds):
+@pytest.mark.parametrize("inline_seconds", [0.0, 1.0])
+def test_random_graphs_give_what_the_functions_give(client, flows, effects, start_worker, inline_seconds):
     """FIELD_FAILURES 5: results dropped, bodies run twice, wrong order in combined canvases."""
-    settings = flows.model_copy(update={"carry_on_seconds": carry_on_seconds})
+    settings = flows.model_copy(update={"inline_seconds": inline_seconds})
     start_worker(settings, pool="threads", concurrency=4)
     numbers = count()
 

@@ -20,7 +20,7 @@ LARGEST = 16 * 1024
 @pytest.fixture
 def wide(flows):
     """Each step goes through the broker, so that every message there can be is sent."""
-    return flows.model_copy(update={"imports": ("tests.support.flows_wide",), "carry_on_seconds": 0.0})
+    return flows.model_copy(update={"imports": ("tests.support.flows_wide",), "inline_seconds": 0.0})
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def flows(flows):
 POINTS = {  # how often the code of the step that is under way runs altogether, and how many attempts are lost
     "after_claim": (1, 1),
     "after_effect_before_record": (2, 1),
-    "after_record_before_publish": (1, 1),  # of the next step, which the completion has claimed to carry on with
+    "after_record_before_publish": (1, 1),  # of the next step, which the completion has claimed to continue with
 }
 
 
@@ -39,8 +39,8 @@ def test_a_crash_at_a_named_point_loses_nothing_and_repeats_no_commit(client, fl
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_transaction_of_a_step_commits_once_whenever_its_process_dies(client, flows, effects, start_worker, point):
-    """Dies in the second step of the line, the one with SQL of its own; nothing is carried on."""
-    settings = flows.model_copy(update={"carry_on_seconds": 0.0})
+    """Dies in the second step of the line, the one with SQL of its own; nothing continues inline."""
+    settings = flows.model_copy(update={"inline_seconds": 0.0})
     victim = start_worker(settings, pool="solo", env={"CELERIAC_CRASH_AT": f"{point}:2"})
     run = client.start(recording, 1, 0.0)
     assert victim.wait(20) == -9
@@ -55,7 +55,7 @@ def test_a_transaction_of_a_step_commits_once_whenever_its_process_dies(client, 
 
 
 def test_a_prefork_worker_survives_children_that_crash_at_every_second_claim(client, flows, effects, start_worker):
-    settings = flows.model_copy(update={"carry_on_seconds": 0.0, "max_lost_attempts": 20})
+    settings = flows.model_copy(update={"inline_seconds": 0.0, "max_lost_attempts": 20})
     worker = start_worker(settings, concurrency=2, env={"CELERIAC_CRASH_AT": "after_claim:2"})
     runs = [client.start(line, number, 0.0) for number in range(2)]
     wait_for_all(client, 60)

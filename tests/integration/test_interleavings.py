@@ -109,9 +109,9 @@ def as_tells(graph: Graph) -> Graph:
     return Graph(workflow="tells", version="1", nodes=nodes)
 
 
-@pytest.fixture(params=[0.0, 1.0], ids=["through the broker", "carrying on"])
+@pytest.fixture(params=[0.0, 1.0], ids=["through the broker", "inline"])
 def pool(request, store: Store, broker: Broker, database_url: str, broker_url: str) -> Iterator[Pool]:
-    chosen = Settings(database_url=database_url, broker_url=broker_url, carry_on_seconds=request.param)
+    chosen = Settings(database_url=database_url, broker_url=broker_url, inline_seconds=request.param)
     with closing(Pool(store, broker, chosen)) as pool:
         yield pool
 

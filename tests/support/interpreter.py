@@ -35,14 +35,14 @@ class Interpreter:
         graph: What to run.
         random: Decides which message is next, and which running step returns next.
         deliveries: How often each message is delivered.
-        carry_on: How likely it is that a worker carries on with the next step by itself.
+        inline: The probability that a worker continues inline with a step that it freed.
     """
 
-    def __init__(self, graph: Graph, random: Random, *, deliveries: int = 1, carry_on: float = 0.0) -> None:
+    def __init__(self, graph: Graph, random: Random, *, deliveries: int = 1, inline: float = 0.0) -> None:
         self.graph = graph
         self.random = random
         self.deliveries = deliveries
-        self.carry_on = carry_on
+        self.inline = inline
         self.queue: list[Message] = []
         self.running: list[tuple[int, Message]] = []
         self.started: list[int] = []
@@ -88,9 +88,9 @@ class Interpreter:
         self.completed.append(position)
         done = set(self.completed)
         freed = {child for child in self.graph.dependents[position] if done >= set(self.graph.parents[child])}
-        if freed and self.random.random() < self.carry_on:
-            carried = freed.pop()
-            self._start(carried, Message(step=self.graph.nodes[carried].name))
+        if freed and self.random.random() < self.inline:
+            claimed = freed.pop()
+            self._start(claimed, Message(step=self.graph.nodes[claimed].name))
         link = self._position(message.chain[-1]) if message.chain else None
         body = self._position(message.chord) if message.chord else None
         if link in freed:

@@ -197,8 +197,8 @@ def test_no_message_is_sent_in_vain(graph, random):
 
 
 @given(graphs(), st.randoms(use_true_random=False), st.floats(0, 1))
-def test_messages_delivered_three_times_and_steps_carried_on_change_nothing(graph, random, carry_on):
-    interpreter = Interpreter(graph, random, deliveries=3, carry_on=carry_on)
+def test_messages_delivered_three_times_and_steps_continued_inline_change_nothing(graph, random, inline):
+    interpreter = Interpreter(graph, random, deliveries=3, inline=inline)
     interpreter.run()
     assert sorted(interpreter.started) == list(range(len(graph.nodes)))
     assert sorted(interpreter.completed) == list(range(len(graph.nodes)))

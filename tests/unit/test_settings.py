@@ -54,7 +54,7 @@ def test_secrets_show_in_no_repr_and_no_text():
         ("CELERIAC_LEASE_SECONDS", "0.5"),
         ("CELERIAC_RECONCILE_SECONDS", "0"),
         ("CELERIAC_MAX_LOST_ATTEMPTS", "0"),
-        ("CELERIAC_CARRY_ON_SECONDS", "-1"),
+        ("CELERIAC_INLINE_SECONDS", "-1"),
         ("CELERIAC_PREPARE_STATEMENTS", "perhaps"),
     ],
 )
