@@ -6,6 +6,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg import errors as pg
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 from celeriac import Client
 from celeriac.workflows.engine.states import RunStatus
@@ -18,6 +20,7 @@ from celeriac.workflows.history.schema import (
     head_revision,
     migrate,
 )
+from celeriac.workflows.history.tables import EVENTS, RUNS, TASKS
 from celeriac.workflows.settings import Settings
 from tests.support.graphs import chain_of, graph_of
 
@@ -189,6 +192,20 @@ def test_the_tables_hold_no_enums_and_no_instants_without_a_zone(database_url):
         )
         types = {name for (name,) in rows}
     assert types <= {"uuid", "text", "int4", "int8", "timestamptz", "json", "jsonb", "_text"}
+
+
+def in_sql(column_type: TypeEngine) -> str:
+    return column_type.compile(dialect=postgresql.dialect())
+
+
+@pytest.mark.parametrize("described", [RUNS, TASKS, EVENTS], ids=lambda table: table.name)
+def test_a_table_is_described_in_python_as_the_migrations_make_it(database_url, described):
+    database = Database(database_url)
+    migrated = sa.inspect(database.engine).get_columns(described.name)
+    database.close()
+    assert [(column.name, in_sql(column.type)) for column in described.c] == [
+        (column["name"], in_sql(column["type"])) for column in migrated
+    ]
 
 
 def test_no_foreign_key_makes_a_hot_row(database_url):

@@ -9,7 +9,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Row
-from sqlalchemy.dialects.postgresql import JSONB
 
 from celeriac.workflows.engine.events import Event, EventType
 from celeriac.workflows.engine.graph import Graph
@@ -21,49 +20,17 @@ from celeriac.workflows.errors import UnknownRun
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.leases import process_of
 from celeriac.workflows.history.runs import RunStore
+from celeriac.workflows.history.tables import EVENTS, RUNS, TASKS
 
-_RUNS = sa.table(
-    "workflow_runs",
-    *(
-        sa.column(name)
-        for name in (
-            "id",
-            "workflow",
-            "version",
-            "graph_hash",
-            "status",
-            "idempotency_key",
-            "ended_by",
-            "remaining",
-            "unhandled_failures",
-            "compensations",
-        )
-    ),
-    sa.column("tags", JSONB),
-    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("created_at", "started_at", "finished_at")),
+_RUN_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
+    *RUNS.c["id", "workflow", "version", "graph_hash", "status", "remaining", "unhandled_failures", "compensations"],
+    *RUNS.c["tags", "idempotency_key", "ended_by", "created_at", "started_at", "finished_at"],
 )
-_TASKS = sa.table(
-    "workflow_tasks",
-    *(
-        sa.column(name)
-        for name in (
-            *("run_id", "position", "name", "task_name", "queue"),
-            *("status", "remaining", "attempt", "lost", "lease", "ended_by"),
-        )
-    ),
-    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("ready_at", "started_at", "finished_at", "due_at")),
-)
-# Parked waits are due at infinity, which Python has no instant for.
-_DUE_AT = sa.func.nullif(_TASKS.c.due_at, sa.literal_column("'infinity'::timestamptz")).label("due_at")
 _TASK_COLUMNS: tuple[sa.ColumnElement[Any], ...] = (
-    *(column for column in _TASKS.c if column.name != "due_at"),
-    _DUE_AT,
-)
-_EVENTS = sa.table(
-    "workflow_events",
-    *(sa.column(name) for name in ("run_id", "sequence", "type", "position", "attempt")),
-    sa.column("at", sa.DateTime(timezone=True)),
-    sa.column("data", sa.JSON),
+    *TASKS.c["position", "name", "task_name", "queue", "status", "remaining", "attempt", "lost", "lease", "ended_by"],
+    *TASKS.c["ready_at", "started_at", "finished_at"],
+    # A parked wait is due at infinity, for which Python has no instant.
+    sa.func.nullif(TASKS.c.due_at, sa.literal_column("'infinity'::timestamptz")).label("due_at"),
 )
 _CHUNK = 1_000  # rows fetched at a time
 
@@ -93,15 +60,15 @@ class Reader:
             limit: At most so many.
             after: Only runs that started before this one, to go on with the next page.
         """
-        query = _with_outcome().order_by(_RUNS.c.id.desc())
+        query = _with_outcome().order_by(RUNS.c.id.desc())
         if workflow is not None:
-            query = query.where(_RUNS.c.workflow == workflow)
+            query = query.where(RUNS.c.workflow == workflow)
         if status is not None:
-            query = query.where(_RUNS.c.status == status.value)
+            query = query.where(RUNS.c.status == status.value)
         if tags:
-            query = query.where(_RUNS.c.tags.contains(dict(tags)))
+            query = query.where(RUNS.c.tags.contains(dict(tags)))
         if after is not None:
-            query = query.where(_RUNS.c.id < after)
+            query = query.where(RUNS.c.id < after)
         with self._database.autocommit() as connection:
             return [_run_view(row) for row in connection.execute(query.limit(limit))]
 
@@ -112,7 +79,7 @@ class Reader:
             UnknownRun: there is no such run.
         """
         with self._database.autocommit() as connection:
-            row = connection.execute(_with_outcome().where(_RUNS.c.id == run_id)).one_or_none()
+            row = connection.execute(_with_outcome().where(RUNS.c.id == run_id)).one_or_none()
             if row is None:
                 raise UnknownRun(run_id=run_id)
             if not steps:
@@ -123,29 +90,29 @@ class Reader:
                     *_TASK_COLUMNS,
                     _last_failure().label("error"),
                 )
-                .where(_TASKS.c.run_id == run_id, _TASKS.c.status != StepStatus.DORMANT.value)
-                .order_by(_TASKS.c.position)
+                .where(TASKS.c.run_id == run_id, TASKS.c.status != StepStatus.DORMANT.value)
+                .order_by(TASKS.c.position)
             ).all()
         return _run_view(row, tuple(_step_view(task, graph) for task in tasks))
 
     def result(self, run_id: UUID) -> str | None:
         """Return the result of a completed run as JSON text, or None if its workflow returns nothing."""
         with self._database.autocommit() as connection:
-            graph_hash = connection.execute(sa.select(_RUNS.c.graph_hash).where(_RUNS.c.id == run_id)).scalar_one()
+            graph_hash = connection.execute(sa.select(RUNS.c.graph_hash).where(RUNS.c.id == run_id)).scalar_one()
             graph = self._runs.graph(graph_hash)
             if graph.returns is None:
                 return None
             names = {*result_sources(graph.returns), *outcome_sources(graph.returns)}
             needed = {graph.position[name] for name in names}
             needed |= {graph.handlers[position] for position in needed if position in graph.handlers}
-            data = sa.cast(_EVENTS.c.data, sa.Text).label("data")
+            data = sa.cast(EVENTS.c.data, sa.Text).label("data")
             rows = connection.execute(
-                sa.select(_TASKS.c.position, _TASKS.c.status, data)
-                .select_from(_TASKS.outerjoin(_EVENTS, _outcome_of(_TASKS)))
-                .where(_TASKS.c.run_id == run_id, _TASKS.c.position.in_(needed))
+                sa.select(TASKS.c.position, TASKS.c.status, data)
+                .select_from(TASKS.outerjoin(EVENTS, _ends_task()))
+                .where(TASKS.c.run_id == run_id, TASKS.c.position.in_(needed))
             ).all()
             run_input = connection.execute(
-                sa.select(data).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence).limit(1)
+                sa.select(data).where(EVENTS.c.run_id == run_id).order_by(EVENTS.c.sequence).limit(1)
             ).scalar_one()
         found = {row.position: RecordedStep(status=StepStatus(row.status), data=row.data) for row in rows}
         return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, recorded=found))
@@ -153,9 +120,9 @@ class Reader:
     def input(self, run_id: UUID) -> str:
         """Return the input that a run was started with, as JSON text."""
         query = (
-            sa.select(sa.cast(_EVENTS.c.data, sa.Text))
-            .where(_EVENTS.c.run_id == run_id)
-            .order_by(_EVENTS.c.sequence)
+            sa.select(sa.cast(EVENTS.c.data, sa.Text))
+            .where(EVENTS.c.run_id == run_id)
+            .order_by(EVENTS.c.sequence)
             .limit(1)
         )
         with self._database.autocommit() as connection:
@@ -163,7 +130,7 @@ class Reader:
 
     def events(self, run_id: UUID) -> list[Event]:
         """Return the history of a run in order; empty if there is no such run."""
-        query = sa.select(_EVENTS).where(_EVENTS.c.run_id == run_id).order_by(_EVENTS.c.sequence)
+        query = sa.select(EVENTS).where(EVENTS.c.run_id == run_id).order_by(EVENTS.c.sequence)
         with self._database.autocommit() as connection:
             return [_event(row) for row in connection.execute(query)]
 
@@ -174,11 +141,11 @@ class Reader:
             UnknownRun: there is no such run.
         """
         with self._database.autocommit() as connection:
-            run = connection.execute(sa.select(_RUNS).where(_RUNS.c.id == run_id)).one_or_none()
+            run = connection.execute(sa.select(*_RUN_COLUMNS).where(RUNS.c.id == run_id)).one_or_none()
             if run is None:
                 raise UnknownRun(run_id=run_id)
             tasks = connection.execute(
-                sa.select(*_TASK_COLUMNS).where(_TASKS.c.run_id == run_id).order_by(_TASKS.c.position)
+                sa.select(*_TASK_COLUMNS).where(TASKS.c.run_id == run_id).order_by(TASKS.c.position)
             ).all()
         return run, list(tasks)
 
@@ -186,9 +153,9 @@ class Reader:
         """Yield the ids of all runs, the oldest first, however many there are."""
         last: UUID | None = None
         while True:
-            query = sa.select(_RUNS.c.id).order_by(_RUNS.c.id).limit(_CHUNK)
+            query = sa.select(RUNS.c.id).order_by(RUNS.c.id).limit(_CHUNK)
             with self._database.autocommit() as connection:
-                found = connection.scalars(query if last is None else query.where(_RUNS.c.id > last)).all()
+                found = connection.scalars(query if last is None else query.where(RUNS.c.id > last)).all()
             yield from found
             if len(found) < _CHUNK:
                 return
@@ -197,19 +164,19 @@ class Reader:
 
 def _with_outcome() -> sa.Select[Any]:
     """Select runs with the event that ended them, and the event of the step that was the cause."""
-    run_failed = _EVENTS.alias("run_failed")
-    step_failed = _EVENTS.alias("step_failed")
-    cause = _TASKS.alias("cause")
-    ended_badly = _RUNS.c.status != RunStatus.COMPLETED.value
+    run_failed = EVENTS.alias("run_failed")
+    step_failed = EVENTS.alias("step_failed")
+    cause = TASKS.alias("cause")
+    ended_badly = RUNS.c.status != RunStatus.COMPLETED.value
     return sa.select(
-        _RUNS,
+        *_RUN_COLUMNS,
         cause.c.name.label("failed_step"),
         step_failed.c.data.label("error"),
         run_failed.c.data.label("ending"),
     ).select_from(
-        _RUNS.outerjoin(
+        RUNS.outerjoin(
             run_failed,
-            sa.and_(ended_badly, run_failed.c.run_id == _RUNS.c.id, run_failed.c.sequence == _RUNS.c.ended_by),
+            sa.and_(ended_badly, run_failed.c.run_id == RUNS.c.id, run_failed.c.sequence == RUNS.c.ended_by),
         )
         .outerjoin(
             cause,
@@ -225,23 +192,23 @@ def _with_outcome() -> sa.Select[Any]:
 def _last_failure() -> sa.ScalarSelect[Any]:
     """Select the data of a step's last failed attempt, unless the step has completed after all."""
     return (
-        sa.select(_EVENTS.c.data)
+        sa.select(EVENTS.c.data)
         .where(
-            _EVENTS.c.run_id == _TASKS.c.run_id,
-            _EVENTS.c.position == _TASKS.c.position,
-            _EVENTS.c.type == EventType.STEP_FAILED.value,
-            _TASKS.c.status != StepStatus.COMPLETED.value,
-            _TASKS.c.attempt > 0,
+            EVENTS.c.run_id == TASKS.c.run_id,
+            EVENTS.c.position == TASKS.c.position,
+            EVENTS.c.type == EventType.STEP_FAILED.value,
+            TASKS.c.status != StepStatus.COMPLETED.value,
+            TASKS.c.attempt > 0,
         )
-        .order_by(_EVENTS.c.sequence.desc())
+        .order_by(EVENTS.c.sequence.desc())
         .limit(1)
-        .correlate(_TASKS)
+        .correlate(TASKS)
         .scalar_subquery()
     )
 
 
-def _outcome_of(tasks: sa.TableClause) -> sa.ColumnElement[bool]:
-    return sa.and_(_EVENTS.c.run_id == tasks.c.run_id, _EVENTS.c.sequence == tasks.c.ended_by)
+def _ends_task() -> sa.ColumnElement[bool]:
+    return sa.and_(EVENTS.c.run_id == TASKS.c.run_id, EVENTS.c.sequence == TASKS.c.ended_by)
 
 
 def _run_view(row: Row[Any], steps: tuple[StepView, ...] = ()) -> RunView:

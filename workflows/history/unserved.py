@@ -11,11 +11,8 @@ from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.engine.views import Waiting
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.reconciliation import ReadyGroup
+from celeriac.workflows.history.tables import RUNS, TASKS
 
-_RUNS = sa.table("workflow_runs", sa.column("id"), sa.column("status"))
-_TASKS = sa.table(
-    "workflow_tasks", *(sa.column(name) for name in ("run_id", "task_name", "queue", "priority", "status"))
-)
 _MOST_RUNS = 5  # that are named, of as many as there may be
 
 
@@ -25,14 +22,14 @@ def waiting(database: Database, groups: Collection[ReadyGroup]) -> list[Waiting]
     with database.autocommit() as connection:
         for group in groups:
             query = (
-                sa.select(_RUNS.c.id)
-                .select_from(_TASKS.join(_RUNS, _RUNS.c.id == _TASKS.c.run_id))
+                sa.select(RUNS.c.id)
+                .select_from(TASKS.join(RUNS, RUNS.c.id == TASKS.c.run_id))
                 .where(
-                    _TASKS.c.status == StepStatus.READY.value,
-                    _TASKS.c.task_name == group.task,
-                    _TASKS.c.queue == group.queue,
-                    _TASKS.c.priority == group.priority,
-                    _RUNS.c.status.in_([RunStatus.PENDING.value, RunStatus.RUNNING.value]),
+                    TASKS.c.status == StepStatus.READY.value,
+                    TASKS.c.task_name == group.task,
+                    TASKS.c.queue == group.queue,
+                    TASKS.c.priority == group.priority,
+                    RUNS.c.status.in_([RunStatus.PENDING.value, RunStatus.RUNNING.value]),
                 )
                 .limit(_MOST_RUNS)
             )
