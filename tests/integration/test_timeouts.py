@@ -127,7 +127,7 @@ def test_the_reconciler_ends_attempts_that_no_worker_stopped(fleet):
 def time_out_runs(store: Store) -> list[UUID]:
     """Fail runs that take too long, as the reconciler does; return those that this failed."""
     transitions = store.transitions
-    late = store.reconciling.late_runs(100)
+    late = store.reconciling.timed_out_runs(100)
     return [run_id for run_id, graph_hash in late if transitions.time_out(run_id, store.runs.graph(graph_hash))]
 
 

@@ -26,7 +26,7 @@ class Timeouts:
         """Fail attempts, then runs; return how many of both."""
         store = self._stores.reconciliation
         attempts = self._attempt_timeouts.fail(store.timed_out(grace=STOP_GRACE, batch=self._batch))
-        return len(attempts) + sum(self._time_out_run(*late) for late in store.late_runs(self._batch))
+        return len(attempts) + sum(self._time_out_run(*late) for late in store.timed_out_runs(self._batch))
 
     def _time_out_run(self, run_id: UUID, graph_hash: str) -> bool:
         graph = self._stores.runs.graph(graph_hash)

@@ -167,9 +167,9 @@ class ReconcilerStore:
         with self._database.autocommit() as connection:
             return set(connection.scalars(statement("find_terminated"), {"leases": list(leases)}))
 
-    def late_runs(self, batch: int) -> list[tuple[UUID, str]]:
+    def timed_out_runs(self, batch: int) -> list[tuple[UUID, str]]:
         """Return runs that have taken too long, each with its definition's hash."""
-        return self._runs("find_late_runs", batch)
+        return self._runs("find_timed_out_runs", batch)
 
     def compensable(self, batch: int) -> list[tuple[UUID, str]]:
         """Return sagas that are to be undone and wait for nothing any more, each with its definition's hash."""
@@ -194,7 +194,7 @@ class ReconcilerStore:
             "batch": batch,
         }
         with self._database.autocommit() as connection:
-            connection.execute(statement("park_ended"), parameters)
+            connection.execute(statement("park_ended_runs"), parameters)
             rows = connection.execute(statement("find_unclaimed"), parameters).all()
         return [
             Unclaimed(

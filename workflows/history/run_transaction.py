@@ -41,7 +41,7 @@ class LockedRun:
     final_status: str | None
     ended_by: int | None
     is_started: bool
-    is_late: bool
+    is_timed_out: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,5 +229,5 @@ def _lock_run(connection: Connection, run_id: UUID) -> LockedRun:
         final_status=row.final_status,
         ended_by=row.ended_by,
         is_started=row.is_started,
-        is_late=row.is_late,
+        is_timed_out=row.is_timed_out,
     )

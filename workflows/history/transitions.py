@@ -96,7 +96,7 @@ class TransitionStore:
         """Fail a run whose time is over; return None if it has time left, or has ended."""
         with self._database.transaction() as connection:
             tx = RunTransaction.open(connection, run_id, graph, steps=graph.hooks.values())
-            if not tx.run.status.is_open or not tx.run.is_late:
+            if not tx.run.status.is_open or not tx.run.is_timed_out:
                 return None
             tx.fail({"type": "RunTimedOut", "message": "The run did not end within its time."})
             return tx.write()

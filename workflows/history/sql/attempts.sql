@@ -1,23 +1,27 @@
 -- name: claim
--- Take a ready step of a run that may go on: count the attempt, take the lease, record it, and hand out
--- what the step is called with. `inputs` are the positions of the parents whose results it needs.
--- No row: someone else has it, it is done, or the run does not go on.
--- The commit does not wait for the disk: were the claim lost in a crash of Postgres, the step would be ready again, and
--- the attempt superseded. The completion does wait, and takes the claim to the disk with it.
+-- Claim a ready step whose run accepts work: count the attempt, take the lease, record
+-- the start, and return the values for the call. `inputs` are the positions of the
+-- parents whose results the step needs.
+-- No row: another attempt has the step, the step has ended, or its run accepts no work.
+-- The commit does not wait for the disk. If a crash of Postgres loses the claim, the
+-- step is ready again, and the attempt is superseded. The completion does wait, and
+-- takes the claim to the disk with it.
 WITH claimed AS (
     UPDATE workflow_tasks AS task
     SET status = 'running', attempt = task.attempt + 1, lease = :lease, started_at = statement_timestamp(),
         finished_at = NULL,
         deadline_at = coalesce(task.deadline_at, statement_timestamp() + make_interval(secs => :total_timeout)),
         timeout_at = LEAST(
-            statement_timestamp() + make_interval(secs => LEAST(CAST(:timeout AS double precision), :heartbeat_timeout)),
+            statement_timestamp()
+                + make_interval(secs => LEAST(CAST(:timeout AS double precision), :heartbeat_timeout)),
             coalesce(task.deadline_at, statement_timestamp() + make_interval(secs => :total_timeout))
         ),
         heartbeat_at = NULL
     FROM workflow_runs AS run
     WHERE task.run_id = :run AND task.position = :position AND task.status = 'ready'
       AND run.id = task.run_id AND run.phase = task.phase
-    RETURNING task.attempt, task.lost, task.uncounted_attempts, CAST(task.heartbeat_details AS text) AS heartbeat_details,
+    RETURNING task.attempt, task.lost, task.uncounted_attempts,
+              CAST(task.heartbeat_details AS text) AS heartbeat_details,
               extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left
 ), run AS (
     UPDATE workflow_runs
@@ -36,12 +40,15 @@ SELECT attempt, lost, uncounted_attempts, heartbeat_details, seconds_left,
            WHERE parent.run_id = :run AND parent.position = ANY (CAST(:inputs AS integer[]))
            ORDER BY parent.position
        ) AS results,
+       -- In the SELECT list on purpose: the statement is a transaction of its own, which
+       -- no SET LOCAL can precede, and Postgres skips a SELECT in WITH that is not read.
        set_config('synchronous_commit', 'off', true)
 FROM claimed
 
 -- name: adopt
--- What `claim` would have answered, had its answer not been lost with the connection.
--- No row: the claim had not landed either.
+-- Return the claim that a lease already has on a step, because the answer of `claim`
+-- was lost with its connection, or because `complete` claimed the step.
+-- No row: the claim was not committed, or the attempt is superseded.
 SELECT task.attempt, task.lost, task.uncounted_attempts, CAST(task.heartbeat_details AS text) AS heartbeat_details,
        extract(epoch FROM task.deadline_at - statement_timestamp()) AS seconds_left,
        (SELECT CAST(data AS text) FROM workflow_events WHERE run_id = :run ORDER BY sequence LIMIT 1) AS input,
@@ -56,9 +63,10 @@ FROM workflow_tasks AS task
 WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.lease = :lease
 
 -- name: complete
--- Record an attempt's result, count it at the steps that wait for it, end the run if nothing remains, and
--- claim `next` for the same lease if this freed it. `ready` are the other steps that this freed. For steps whose
--- completion can do no more than that (see Graph.is_simple); settling.sql has what the others need.
+-- Record an attempt's result, count it at the step's dependents, end the run if no step
+-- remains, and claim `next` for the same lease if this frees it. `ready` are the other
+-- steps that this frees. For steps whose completion can do no more than that (see
+-- Graph.is_simple); transitions.sql has the statements for the others.
 -- No row: the attempt is superseded; nothing was written.
 WITH done AS (
     UPDATE workflow_tasks
@@ -81,6 +89,8 @@ WITH done AS (
         status = CASE WHEN task.remaining > 1 THEN 'pending'
                       WHEN task.position = :next AND run.accepts_work THEN 'running'
                       ELSE 'ready' END,
+        -- Repeated on purpose: flags computed in `waiting` do not agree with the row when
+        -- completions are concurrent.
         attempt = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
                        THEN task.attempt + 1 ELSE task.attempt END,
         lease = CASE WHEN task.remaining = 1 AND task.position = :next AND run.accepts_work
@@ -124,8 +134,10 @@ SELECT (SELECT status FROM run) AS run_status,
 FROM done
 
 -- name: await_retry
--- Record that an attempt failed and is to be tried again after `retry_in` seconds, unless the step's deadline comes first.
--- No row: the attempt is superseded, or there is no time for another; nothing was written.
+-- Record that an attempt failed and that the step waits `retry_in` seconds for its next
+-- attempt, unless the step's deadline comes first.
+-- No row: the attempt is superseded, or the deadline leaves no time for another;
+-- nothing was written.
 WITH waiting AS (
     UPDATE workflow_tasks
     SET status = 'retrying', due_at = statement_timestamp() + make_interval(secs => :retry_in),
@@ -142,16 +154,17 @@ WITH waiting AS (
 SELECT due_at, (SELECT status FROM workflow_runs WHERE id = :run) AS run_status FROM waiting
 
 -- name: attempt_outcome
--- The end of an attempt whose commit got no answer, and the status of its run. No row: the attempt is superseded, or still
--- running. A parked wait, of a run that accepts no work, has no due time.
+-- Return the end of an attempt whose commit got no answer, and the status of its run. A
+-- parked wait, of a run that accepts no work, has no due time.
+-- No row: the attempt is superseded, or still running.
 SELECT task.status, nullif(task.due_at, 'infinity') AS due_at, run.status AS run_status
 FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
 WHERE task.run_id = :run AND task.position = :position AND task.attempt = :attempt
   AND task.status IN ('completed', 'failed', 'retrying')
 
 -- name: heartbeat
--- Note that an attempt lives and what it tells of itself. `accepts_work` is false when its run was cancelled
--- or terminated.
+-- Record that an attempt lives, and the details that it reports. `accepts_work` is
+-- false if its run was cancelled or terminated.
 -- No row: the attempt is superseded.
 UPDATE workflow_tasks AS task
 SET heartbeat_at = statement_timestamp(), heartbeat_details = coalesce(CAST(:details AS json), task.heartbeat_details),
@@ -163,12 +176,14 @@ FROM workflow_runs AS run
 WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.attempt = :attempt
   AND run.id = task.run_id
 RETURNING run.status NOT IN ('cancelled', 'terminated')
-          AND NOT (run.status = 'compensating' AND run.final_status = 'cancelled' AND task.phase = 'forward') AS accepts_work
+          AND NOT (run.status = 'compensating' AND run.final_status = 'cancelled' AND task.phase = 'forward')
+          AS accepts_work
 
 -- name: release
--- Make a claimed step ready again without an outcome; the attempt uses up none of those that the step may have.
+-- Make a claimed step ready again without an outcome. The attempt does not count
+-- against the step's limit.
 -- No row: the attempt is superseded.
-WITH returned AS (
+WITH released AS (
     UPDATE workflow_tasks
     SET status = 'ready', ready_at = statement_timestamp(), dispatched_at = statement_timestamp(), timeout_at = NULL,
         uncounted_attempts = uncounted_attempts + 1
@@ -176,19 +191,21 @@ WITH returned AS (
     RETURNING attempt
 ), event AS (
     INSERT INTO workflow_events (run_id, type, position, attempt)
-    SELECT :run, 'StepReleased', :position, attempt FROM returned
+    SELECT :run, 'StepReleased', :position, attempt FROM released
 )
-SELECT attempt FROM returned
+SELECT attempt FROM released
 
 -- name: recorded_steps
--- What became of some steps of a run: their status, and what the event that ended them holds.
+-- Return the status of steps of a run, each with the data of the event that ended it.
+-- No row: the run has no such step.
 SELECT task.position, task.status, CAST(event.data AS text) AS data
 FROM workflow_tasks AS task
 LEFT JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.ended_by
 WHERE task.run_id = :run AND task.position = ANY (CAST(:positions AS integer[]))
 
 -- name: run_error
--- Why a run failed: what the event that says so holds, and, if a step was the cause, its name and error.
+-- Return why a run failed: the data of the event that ended it and, if a step was the
+-- cause, the step's name and error.
 -- No row: the run has not failed.
 SELECT CAST(event.data AS text) AS ending, task.name AS step, CAST(cause.data AS text) AS error
 FROM workflow_runs AS run

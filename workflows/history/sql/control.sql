@@ -1,6 +1,6 @@
 -- name: pause_runs
--- Pause runs that go on: what runs finishes, nothing new starts. One row per run paused; the others were
--- paused already, or have ended.
+-- Pause runs that accept work: running steps finish, no step starts. One row per run
+-- paused; the others were paused already, are compensating, or have ended.
 WITH paused AS (
     UPDATE workflow_runs SET status = 'paused'
     WHERE status IN ('pending', 'running') AND id = ANY (CAST(:runs AS uuid[]))
@@ -11,7 +11,8 @@ WITH paused AS (
 SELECT id FROM paused
 
 -- name: resume_runs
--- Let paused runs go on. One row per run resumed.
+-- Let paused runs accept work again. One row per run resumed; the others were not
+-- paused.
 WITH resumed AS (
     UPDATE workflow_runs SET status = CASE WHEN started_at IS NULL THEN 'pending' ELSE 'running' END
     WHERE status = 'paused' AND id = ANY (CAST(:runs AS uuid[]))
@@ -22,8 +23,9 @@ WITH resumed AS (
 SELECT id FROM resumed
 
 -- name: cancel_runs
--- End runs by request as cancelled; sagas are undone first. What their running steps still complete is recorded,
--- but frees nothing. One row per run that this changed; the others had ended, or are being undone.
+-- Cancel runs on request; a saga is compensated first. If a running step still
+-- completes, that is recorded, but frees no step. One row per run changed; the others
+-- had ended, or are compensating.
 WITH wanted AS (
     SELECT run.id, coalesce(CAST(definition.graph ->> 'saga' AS boolean), false) AS saga
     FROM workflow_runs AS run JOIN workflow_definitions AS definition ON definition.hash = run.graph_hash
@@ -47,7 +49,8 @@ WITH wanted AS (
 SELECT id FROM ended
 
 -- name: terminate_runs
--- End runs by request at once, also those that are being undone. One row per run ended; the others had ended.
+-- Terminate runs at once on request, even if they are compensating. One row per run
+-- ended; the others had ended.
 WITH ended AS (
     UPDATE workflow_runs
     SET status = 'terminated', ended_by = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
@@ -60,23 +63,25 @@ WITH ended AS (
 SELECT id FROM ended
 
 -- name: compensating_runs
--- Those of some runs that are sagas being undone.
+-- Return the runs, among `runs`, that are compensating.
+-- No row: none is.
 SELECT id, graph_hash FROM workflow_runs WHERE id = ANY (CAST(:runs AS uuid[])) AND status = 'compensating'
 
 -- name: dispatch_ready
--- Note that the ready steps of runs that may start them are handed to Celery now. One row for each.
+-- Mark the ready steps of runs that accept work as dispatched now. One row per step.
 UPDATE workflow_tasks AS task SET dispatched_at = statement_timestamp()
 FROM workflow_runs AS run
 WHERE run.id = ANY (CAST(:runs AS uuid[])) AND task.run_id = run.id AND task.phase = run.phase AND task.status = 'ready'
 RETURNING task.run_id, task.position, run.graph_hash
 
 -- name: reusable_results
--- The results of a run's completed steps, by name.
+-- Return the results of a run's completed steps, by name.
+-- No row: no step with such a name has completed.
 SELECT task.name, CAST(event.data AS text) AS result
 FROM workflow_tasks AS task
 JOIN workflow_events AS event ON event.run_id = task.run_id AND event.sequence = task.ended_by
 WHERE task.run_id = :run AND task.name = ANY (CAST(:names AS text[])) AND task.status = 'completed'
 
 -- name: mark_fork
--- Note of a run which one it was forked from.
+-- Record the run that a run was forked from. Returns no row.
 UPDATE workflow_runs SET forked_from = :original WHERE id = :run

@@ -1,5 +1,6 @@
 -- name: renew_leases
--- Keep the leases of living processes, and say what each serves and holds. Makes those that are not there.
+-- Renew the leases of living processes, with their worker's scope and prefetched tasks.
+-- Creates leases that are missing. Returns no row.
 INSERT INTO workflow_leases AS lease (name, worker, expires_at, queues, tasks, prefetched)
 SELECT name, :worker, now() + make_interval(secs => :seconds),
        CAST(:queues AS text[]), CAST(:tasks AS text[]),
@@ -9,11 +10,13 @@ ON CONFLICT (name) DO UPDATE
 SET expires_at = excluded.expires_at, queues = excluded.queues, tasks = excluded.tasks, prefetched = excluded.prefetched
 
 -- name: expire_leases
--- Give up the leases of processes that ended, so that nobody waits for them.
+-- Expire the leases of processes that ended, so that their steps are taken over at
+-- once. Returns no row.
 UPDATE workflow_leases SET expires_at = now(), prefetched = '{}' WHERE name = ANY (CAST(:names AS text[]))
 
 -- name: acquire_leader_lease
--- Take or keep the lease of a duty. No row: another process has it.
+-- Acquire or renew a leader lease.
+-- No row: another worker holds it.
 INSERT INTO workflow_leases AS lease (name, worker, expires_at)
 VALUES (:name, :worker, now() + make_interval(secs => :seconds))
 ON CONFLICT (name) DO UPDATE SET worker = excluded.worker, expires_at = excluded.expires_at
@@ -21,20 +24,24 @@ WHERE lease.worker = excluded.worker OR lease.expires_at < now()
 RETURNING lease.name
 
 -- name: drop_old_leases
--- Forget leases that expired long ago and that no running step names.
+-- Delete leases that expired more than an hour ago, unless a running step names them.
+-- Returns no row.
 DELETE FROM workflow_leases AS lease
 WHERE lease.expires_at < now() - interval '1 hour'
   AND NOT EXISTS (SELECT FROM workflow_tasks AS task WHERE task.lease = lease.name AND task.status = 'running')
 
 -- name: live_workers
--- The workers with a lease that has not expired, and how many processes each has.
+-- Return the workers that have a lease that has not expired, each with the number of
+-- its processes.
+-- No row: no worker is alive.
 SELECT worker, count(*) AS processes, max(expires_at) AS expires_at, max(queues) AS queues, max(tasks) AS tasks
 FROM workflow_leases
 WHERE expires_at > now() AND name LIKE 'process:%'
 GROUP BY worker ORDER BY worker
 
 -- name: oldest_ready
--- How long the oldest ready step of a run that goes on has waited, in seconds. No row: none waits.
+-- Return how many seconds the oldest ready step of a run that accepts work has waited.
+-- No row: no step waits.
 SELECT extract(epoch FROM now() - min(task.ready_at)) AS seconds
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.status IN ('pending', 'running')

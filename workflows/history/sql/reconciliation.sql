@@ -1,6 +1,7 @@
 -- name: lose_attempts
--- End attempts whose lease expired: each step is ready again. Those that have lost too many are left to
--- `find_exhausted`. Nothing is lost while Postgres itself is up for less than a lease, because nobody could renew one.
+-- End attempts whose lease expired: each step is ready again. Steps that have lost too
+-- many attempts are left to `find_exhausted`. No attempt is lost while Postgres itself
+-- is up for less than a lease, because no worker could renew its lease.
 -- One row per attempt lost.
 WITH expired AS (
     SELECT task.run_id, task.position
@@ -28,7 +29,9 @@ SELECT lost.run_id, lost.position, lost.name, lost.attempt, lost.lease, run.grap
 FROM lost JOIN workflow_runs AS run ON run.id = lost.run_id
 
 -- name: find_exhausted
--- Attempts whose lease expired, of steps that have lost too many or have no other attempt left.
+-- Return attempts whose lease expired, of steps that have lost too many attempts or
+-- have no attempt left.
+-- No row: there is none.
 SELECT task.run_id, task.position, task.name, task.attempt, task.lease, task.lost, run.graph_hash
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id
@@ -40,7 +43,8 @@ ORDER BY task.run_id, task.position
 LIMIT :batch
 
 -- name: fire_retries
--- End the waits that are over, of runs that go on: the steps are ready for their next attempt. One row for each.
+-- End the waits that are over, of runs that accept work: the steps are ready for their
+-- next attempt. One row per step.
 WITH due AS (
     SELECT task.run_id, task.position
     FROM workflow_tasks AS task
@@ -61,12 +65,14 @@ SELECT fired.run_id, fired.position, run.graph_hash
 FROM fired JOIN workflow_runs AS run ON run.id = fired.run_id
 
 -- name: park_ended_retries
--- Take waits that are over, of runs that accept no work, out of the way of `fire_retries`. Steps are locked before the
--- run, whose row is then read as it is, not as it was when the statement began.
+-- Park waits that are over, of runs that accept no work and are not paused, so that
+-- `fire_retries` does not find them. Steps are locked before the run, whose row is then
+-- read as it is, not as it was when the statement began. Returns no row.
 WITH due AS (
     SELECT task.run_id, task.position, task.phase
     FROM workflow_tasks AS task
-    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
+    JOIN workflow_runs AS run
+        ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
     WHERE task.status = 'retrying' AND task.due_at <= now()
     LIMIT :batch
     FOR UPDATE OF task SKIP LOCKED
@@ -80,7 +86,8 @@ UPDATE workflow_tasks AS task SET due_at = 'infinity'
 FROM over WHERE task.run_id = over.run_id AND task.position = over.position
 
 -- name: next_due
--- How many seconds the next wait of a run that goes on lasts still. No row: nothing waits.
+-- Return how many seconds remain of the next wait to end, of runs that accept work.
+-- No row: no step waits.
 SELECT extract(epoch FROM task.due_at - now()) AS seconds
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.phase = task.phase
@@ -88,7 +95,9 @@ WHERE task.status = 'retrying' AND task.due_at < 'infinity'
 ORDER BY task.due_at LIMIT 1
 
 -- name: find_timed_out
--- Running attempts that should have ended `grace` seconds ago; of some processes, or of all if `leases` is null.
+-- Return running attempts that should have ended `grace` seconds ago; of some
+-- processes, or of all if `leases` is null.
+-- No row: there is none.
 SELECT task.run_id, task.position, task.name, task.attempt, task.uncounted_attempts, task.lost, task.lease,
        run.graph_hash, coalesce(task.timeout_at >= task.deadline_at, false) AS past_deadline
 FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
@@ -97,19 +106,22 @@ WHERE task.status = 'running' AND task.timeout_at < now() - make_interval(secs =
 ORDER BY task.timeout_at LIMIT :batch
 
 -- name: find_terminated
--- Attempts of some processes that run although their run was terminated.
+-- Return the leases, among `leases`, whose process runs a step of a terminated run.
+-- No row: there is none.
 SELECT task.lease
 FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
 WHERE task.status = 'running' AND task.lease = ANY (CAST(:leases AS text[])) AND run.status = 'terminated'
 
--- name: find_late_runs
--- Runs that have taken too long.
+-- name: find_timed_out_runs
+-- Return open runs whose time limit is over.
+-- No row: there is none.
 SELECT id, graph_hash FROM workflow_runs
 WHERE status IN ('pending', 'running', 'paused') AND timeout_at < now()
 LIMIT :batch
 
 -- name: find_compensable
--- Sagas that are to be undone and have no compensation planned, but nothing running any more either.
+-- Return sagas to compensate that have no compensation planned and no step running.
+-- No row: there is none.
 SELECT run.id, run.graph_hash
 FROM workflow_runs AS run
 WHERE run.status = 'compensating' AND run.compensations = 0
@@ -117,8 +129,9 @@ WHERE run.status = 'compensating' AND run.compensations = 0
 LIMIT :batch
 
 -- name: ready_groups
--- The distinct (task, queue, priority) of ready steps, by skipping through the index; its cost grows with the
--- groups, not with the backlog.
+-- Return the distinct (task, queue, priority) of ready steps by skipping through the
+-- index, so that the cost grows with the groups, not with the backlog.
+-- No row: no step is ready.
 WITH RECURSIVE groups AS (
     (SELECT task_name, queue, priority FROM workflow_tasks WHERE status = 'ready'
      ORDER BY task_name, queue, priority LIMIT 1)
@@ -134,14 +147,19 @@ WITH RECURSIVE groups AS (
 SELECT task_name, queue, priority FROM groups
 
 -- name: find_unclaimed
--- Ready steps of one group, of runs that go on, that were dispatched before `before` and that no living process
--- holds. Oldest first. None, while no living process has the step's code: a message would only be thrown away.
+-- Return ready steps of a group, of runs that accept work, that were dispatched before
+-- `before` and that no living process has prefetched. The oldest comes first.
+-- No row: there is none, or no living process has the step's code, and a worker would
+-- only drop the message.
 SELECT task.run_id, task.position, task.name, task.dispatched_at, task.dispatches, run.graph_hash
 FROM workflow_tasks AS task
 JOIN workflow_runs AS run ON run.id = task.run_id AND run.phase = task.phase
 WHERE task.status = 'ready' AND task.task_name = :task_name AND task.queue = :queue AND task.priority = :priority
   AND task.dispatched_at < :before
-  AND EXISTS (SELECT FROM workflow_leases AS lease WHERE lease.expires_at > now() AND task.task_name = ANY (lease.tasks))
+  AND EXISTS (
+      SELECT FROM workflow_leases AS lease
+      WHERE lease.expires_at > now() AND task.task_name = ANY (lease.tasks)
+  )
   AND NOT EXISTS (
       SELECT FROM workflow_leases AS lease
       WHERE lease.expires_at > now() AND CAST(run.id AS text) || '.' || task.name = ANY (lease.prefetched)
@@ -149,13 +167,15 @@ WHERE task.status = 'ready' AND task.task_name = :task_name AND task.queue = :qu
 ORDER BY task.dispatched_at
 LIMIT :batch
 
--- name: park_ended
--- Take ready steps of a group, of runs that accept no work, out of the way of `find_unclaimed`. Steps are locked before
--- the run, whose row is then read as it is, not as it was when the statement began.
+-- name: park_ended_runs
+-- Park ready steps of a group, of runs that accept no work and are not paused, so that
+-- `find_unclaimed` does not find them. Steps are locked before the run, whose row is
+-- then read as it is, not as it was when the statement began. Returns no row.
 WITH found AS (
     SELECT task.run_id, task.position, task.phase
     FROM workflow_tasks AS task
-    JOIN workflow_runs AS run ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
+    JOIN workflow_runs AS run
+        ON run.id = task.run_id AND run.status <> 'paused' AND run.phase IS DISTINCT FROM task.phase
     WHERE task.status = 'ready' AND task.task_name = :task_name AND task.queue = :queue AND task.priority = :priority
       AND task.dispatched_at < :before
     LIMIT :batch
@@ -170,8 +190,8 @@ UPDATE workflow_tasks AS task SET dispatched_at = NULL
 FROM over WHERE task.run_id = over.run_id AND task.position = over.position
 
 -- name: mark_dispatched
--- Note that steps are handed to Celery again. One row for each that is still as it was when it was
--- found; the others were claimed meanwhile, or another reconciler has them.
+-- Mark steps as dispatched again. One row per step that is as it was found; the others
+-- were claimed meanwhile, or another reconciler dispatches them.
 WITH unclaimed AS ( -- locked in one order, so that two reconcilers cannot deadlock
     SELECT task.run_id, task.position
     FROM unnest(CAST(:runs AS uuid[]), CAST(:positions AS integer[]), CAST(:seen AS timestamptz[]))
@@ -187,7 +207,9 @@ FROM unclaimed WHERE task.run_id = unclaimed.run_id AND task.position = unclaime
 RETURNING task.run_id, task.position
 
 -- name: earliest_ready
--- Since when the ready ones among some steps have been ready: the earliest. No row: none is ready.
+-- Return since when the ready steps among `names` of `runs` have been ready: the
+-- earliest instant.
+-- No row: none of them is ready.
 SELECT min(task.ready_at) AS ready_at
 FROM unnest(CAST(:runs AS uuid[]), CAST(:names AS text[])) AS message (run_id, name)
 JOIN workflow_tasks AS task ON task.run_id = message.run_id AND task.name = message.name
@@ -195,15 +217,15 @@ WHERE task.status = 'ready'
 HAVING count(*) > 0
 
 -- name: completed_positions
--- The completed steps of some runs.
+-- Return the completed steps of runs. One row per run that has completed steps.
 SELECT run_id, array_agg(position) AS positions
 FROM workflow_tasks
 WHERE run_id = ANY (CAST(:runs AS uuid[])) AND status = 'completed'
 GROUP BY run_id
 
 -- name: find_stalled
--- Runs that go on and have no step ready, running or retrying although something remains. There are none, unless
--- rows were changed by hand.
+-- Return runs that accept work, but have no step ready, running or retrying.
+-- No row: no run is stalled, as always unless rows were changed by hand.
 SELECT run.id, run.graph_hash
 FROM workflow_runs AS run
 WHERE run.status IN ('pending', 'running')
@@ -211,8 +233,8 @@ WHERE run.status IN ('pending', 'running')
 LIMIT :batch
 
 -- name: recount
--- Count the parents of a pending step that needs all of them again from their rows. No row: the count was right, or the
--- step moved on.
+-- Count the parents of a pending step that needs all of them anew, from their rows.
+-- No row: the count was right, or the step is no longer pending.
 WITH counted AS (
     SELECT count(*) FILTER (WHERE status <> 'completed') AS remaining
     FROM workflow_tasks WHERE run_id = :run AND position = ANY (CAST(:parents AS integer[]))
@@ -228,5 +250,5 @@ WHERE task.run_id = :run AND task.position = :position AND task.status = 'pendin
 RETURNING task.status
 
 -- name: database_time
--- The clock that all instants in the history come from.
+-- Return the time of the database, from which all instants in the history come.
 SELECT now() AS now

@@ -7,8 +7,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# No foreign keys: each start, claim and completion would lock the same parent row in share mode, and
-# turn it into a hot spot. `celeriac audit` checks the references instead.
+# No foreign keys: each start, claim and completion would lock the same parent row in
+# share mode, and turn it into a hot spot. `celeriac audit` checks the references instead.
 TABLES = """
 CREATE TABLE workflow_definitions (
     hash text PRIMARY KEY,
@@ -57,11 +57,12 @@ CREATE TABLE workflow_runs (
     )
 );
 COMMENT ON TABLE workflow_runs IS 'Projection: one row per run.';
-COMMENT ON COLUMN workflow_runs.phase IS 'Of the tasks that may be claimed now; null: of none.';
-COMMENT ON COLUMN workflow_runs.remaining IS 'Steps that have not ended, of those that the run''s end waits for.';
-COMMENT ON COLUMN workflow_runs.unhandled_failures IS 'Steps that ended so that the run fails, whatever the others do.';
-COMMENT ON COLUMN workflow_runs.compensations IS 'Compensations that are planned and have not completed.';
-COMMENT ON COLUMN workflow_runs.final_status IS 'Of a saga that is being undone: the status to end in.';
+COMMENT ON COLUMN workflow_runs.phase IS 'Phase whose tasks may be claimed now; null: no task may.';
+COMMENT ON COLUMN workflow_runs.remaining IS 'Number of steps that the end of the run waits for.';
+COMMENT ON COLUMN workflow_runs.unhandled_failures IS
+    'Number of steps whose end fails the run; no other step can prevent that.';
+COMMENT ON COLUMN workflow_runs.compensations IS 'Number of compensations that are planned and have not completed.';
+COMMENT ON COLUMN workflow_runs.final_status IS 'Of a saga that is compensating: the status to end in.';
 COMMENT ON COLUMN workflow_runs.ended_by IS 'Sequence of the event that ended the run.';
 COMMENT ON COLUMN workflow_runs.timeout_at IS 'When the run fails if it has not ended.';
 
@@ -123,23 +124,25 @@ CREATE TABLE workflow_tasks (
     )
 );
 COMMENT ON TABLE workflow_tasks IS 'Projection and work item: one row per step of a run.';
-COMMENT ON COLUMN workflow_tasks.phase IS 'Of the run, in which the step may be claimed.';
-COMMENT ON COLUMN workflow_tasks.remaining IS 'Parents that have not ended; 0 once the step is no longer pending.';
-COMMENT ON COLUMN workflow_tasks.failed IS 'Parents of a pending step that failed or were blocked.';
-COMMENT ON COLUMN workflow_tasks.skipped IS 'Parents of a pending step that were skipped.';
-COMMENT ON COLUMN workflow_tasks.next_position IS 'Of a planned compensation: the one that follows.';
+COMMENT ON COLUMN workflow_tasks.phase IS 'Phase of the run in which the step may be claimed.';
+COMMENT ON COLUMN workflow_tasks.remaining IS
+    'Number of parents that have not ended; 0 once the step is no longer pending.';
+COMMENT ON COLUMN workflow_tasks.failed IS 'Number of parents of a pending step that failed or are upstream_failed.';
+COMMENT ON COLUMN workflow_tasks.skipped IS 'Number of parents of a pending step that were skipped.';
+COMMENT ON COLUMN workflow_tasks.next_position IS 'Of a planned compensation: the compensation that follows.';
 COMMENT ON COLUMN workflow_tasks.uncounted_attempts IS
-    'Attempts that do not count: from before the run was retried by request, or handed back by a worker that stopped.';
-COMMENT ON COLUMN workflow_tasks.lease IS 'Of the last attempt: the process that runs or ran it.';
+    'Number of attempts that do not count: made before the run was retried on request, or released by a worker.';
+COMMENT ON COLUMN workflow_tasks.lease IS 'Lease of the process that runs or ran the last attempt.';
 COMMENT ON COLUMN workflow_tasks.ended_by IS 'Sequence of the event that ended the step; a result is stored there.';
-COMMENT ON COLUMN workflow_tasks.ready_at IS 'When the step last became free to be claimed.';
+COMMENT ON COLUMN workflow_tasks.ready_at IS 'When the step last became ready.';
 COMMENT ON COLUMN workflow_tasks.dispatched_at IS
-    'The same, or when it was last handed to Celery again. Null: it is not to be dispatched.';
+    'When the step last became ready, or was last dispatched again. Null: it is not to be dispatched.';
 COMMENT ON COLUMN workflow_tasks.due_at IS 'When the wait before the next attempt is over.';
 COMMENT ON COLUMN workflow_tasks.timeout_at IS 'When the running attempt times out.';
-COMMENT ON COLUMN workflow_tasks.deadline_at IS 'When the step fails, whatever attempts are left.';
-COMMENT ON COLUMN workflow_tasks.heartbeat_details IS 'What the step last told of itself; the next attempt gets it.';
-COMMENT ON COLUMN workflow_tasks.dispatches IS 'How often the reconciler handed it to Celery again.';
+COMMENT ON COLUMN workflow_tasks.deadline_at IS 'When the step fails, even if attempts are left.';
+COMMENT ON COLUMN workflow_tasks.heartbeat_details IS
+    'Details that the step last reported; the next attempt gets them.';
+COMMENT ON COLUMN workflow_tasks.dispatches IS 'Number of times that the reconciler dispatched the step again.';
 
 CREATE TABLE workflow_leases (
     name text PRIMARY KEY,
@@ -149,11 +152,11 @@ CREATE TABLE workflow_leases (
     tasks text[] NOT NULL DEFAULT '{}',
     prefetched text[] NOT NULL DEFAULT '{}'
 );
-COMMENT ON TABLE workflow_leases IS 'Processes that run steps, and duties of which one at a time is enough.';
-COMMENT ON COLUMN workflow_leases.queues IS 'What the process takes messages from; empty: not known yet.';
-COMMENT ON COLUMN workflow_leases.tasks IS 'The steps that it has the code of.';
+COMMENT ON TABLE workflow_leases IS 'Leases of processes that run steps, and leader leases.';
+COMMENT ON COLUMN workflow_leases.queues IS 'Queues that the process takes messages from; empty: not known yet.';
+COMMENT ON COLUMN workflow_leases.tasks IS 'Steps whose code the process has.';
 COMMENT ON COLUMN workflow_leases.prefetched IS
-    'Task ids that the process took from the broker and has not claimed yet.';
+    'Ids of tasks that the process took from the broker and has not claimed yet.';
 """
 
 INDEXES = """
@@ -162,7 +165,7 @@ CREATE UNIQUE INDEX workflow_runs_idempotency ON workflow_runs (workflow, idempo
 COMMENT ON INDEX workflow_runs_idempotency IS 'start: a key starts at most one run of a workflow';
 
 CREATE INDEX workflow_runs_active ON workflow_runs (id) WHERE status IN ('pending', 'running', 'paused');
-COMMENT ON INDEX workflow_runs_active IS 'find_stalled; listing of runs that go on';
+COMMENT ON INDEX workflow_runs_active IS 'find_stalled; listing of open runs';
 
 CREATE INDEX workflow_runs_compensating ON workflow_runs (id) WHERE status = 'compensating';
 COMMENT ON INDEX workflow_runs_compensating IS 'find_compensable';
@@ -183,7 +186,7 @@ CREATE INDEX workflow_tasks_due ON workflow_tasks (due_at) WHERE status = 'retry
 COMMENT ON INDEX workflow_tasks_due IS 'fire_retries, next_due';
 
 CREATE INDEX workflow_runs_timeout ON workflow_runs (timeout_at) WHERE status IN ('pending', 'running', 'paused');
-COMMENT ON INDEX workflow_runs_timeout IS 'find_late_runs';
+COMMENT ON INDEX workflow_runs_timeout IS 'find_timed_out_runs';
 
 CREATE INDEX workflow_tasks_running ON workflow_tasks (timeout_at) WHERE status = 'running';
 COMMENT ON INDEX workflow_tasks_running IS
