@@ -1,4 +1,7 @@
-"""Arrays as Postgres writes them. The driver takes its time over lists, on statements where that counts."""
+"""Arrays as Postgres writes them.
+
+The driver takes its time to adapt lists, which counts in the statements of every step.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterable
 
 
 def array_of(items: Iterable[str | int | None]) -> str:
-    """Return the text of an array of numbers or texts; the statement casts it."""
+    """Return the text of an array of numbers or texts, for the statement to cast."""
     return "{" + ",".join(map(_item, items)) + "}"
 
 

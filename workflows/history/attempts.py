@@ -1,4 +1,4 @@
-"""Claiming a step and recording the end of the attempt: the statements that every step takes."""
+"""Claiming steps and recording the ends of attempts, which every step takes."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ from celeriac.workflows.history.transitions import TransitionStore
 
 
 class AttemptStore:
-    """Claims steps and records the ends of their attempts, waiting through outages of Postgres.
+    """Claims steps and records the ends of attempts. Waits through outages of Postgres.
 
-    It waits for as long as an outage lasts: an attempt that was abandoned while its
-    process lives on would keep its lease, and nobody would run the step again.
+    A method that does not say otherwise waits for as long as an outage lasts. If it
+    abandoned an attempt while the process lives, the process would keep its lease, and
+    no other worker would run the step.
     """
 
     def __init__(self, database: Database, transitions: TransitionStore) -> None:
@@ -45,13 +46,16 @@ class AttemptStore:
     def claim(
         self, step: StepKey, *, lease: str, inputs: Sequence[int] = (), limits: Limits = UNLIMITED
     ) -> Claim | None:
-        """Claim a ready step; return None if it is taken, finished, or its run accepts no work.
+        """Claim a ready step.
 
         Args:
             step: The step.
-            lease: Of this process.
+            lease: The lease of this process.
             inputs: Positions of the parents whose results the step needs, ascending.
             limits: How long the attempt may take.
+
+        Returns:
+            None if the step is taken, finished, or its run accepts no work.
         """
         return retry_through_outage(
             lambda: self._take(
@@ -67,10 +71,13 @@ class AttemptStore:
         )
 
     def adopt(self, attempt: Attempt, inputs: Sequence[int]) -> Claim | None:
-        """Return the claim of a step that a completion claimed; None if the attempt is superseded.
+        """Return the claim of a step that a completion claimed.
 
         A statement of its own, because the completing statement may have waited for
         another completion, whose result it does not see.
+
+        Returns:
+            None if the attempt is superseded.
         """
         return retry_through_outage(lambda: self._take("adopt", attempt.step, attempt.lease, inputs))
 
@@ -104,12 +111,20 @@ class AttemptStore:
         next_step: ClaimNext | None = None,
         transaction: Connection | None = None,
     ) -> Transition | None:
-        """Record a result; return None if the attempt is superseded.
+        """Record the result of an attempt.
 
-        ``next_step`` counts only for steps that are simple in the graph; see ``Graph.is_simple``.
+        Args:
+            attempt: The attempt.
+            result: The result as JSON text.
+            graph: The graph of the run.
+            next_step: The step to claim as well. Counts only if the completed step is
+                simple in the graph; see ``Graph.is_simple``.
+            transaction: The caller's connection, whose work commits together with the
+                result; the caller commits. The statement is tried once, because a
+                broken connection has lost that work.
 
-        With ``transaction``, the caller's connection, the statement joins its work and both commit together; the
-        caller commits. It is tried once, because a broken connection has lost that work.
+        Returns:
+            None if the attempt is superseded.
         """
         if not graph.is_simple[attempt.position]:
             end = AttemptEnd(status=StepStatus.COMPLETED, data=result)
@@ -131,14 +146,17 @@ class AttemptStore:
     def fail(
         self, attempt: Attempt, error: Mapping[str, Any], graph: Graph, retry_in: float | None = None
     ) -> Transition | None:
-        """Record that an attempt failed; return None if it is superseded.
+        """Record that an attempt failed.
 
         Args:
             attempt: The attempt.
-            error: Its type, message and traceback.
-            graph: Of the run.
-            retry_in: Seconds to the next attempt; None if none is to follow. If the step's deadline comes first, none
-                follows either.
+            error: The error's type, message and traceback.
+            graph: The graph of the run.
+            retry_in: Seconds to the next attempt; None if no attempt is to follow. If
+                the step's deadline comes first, no attempt follows either.
+
+        Returns:
+            None if the attempt is superseded.
         """
         text = json.dumps(error)
         parameters = {
@@ -157,30 +175,38 @@ class AttemptStore:
         return retry_through_outage(once, if_committed=lambda: self._find_recorded_failure(attempt))
 
     def lose(self, attempt: Attempt, error: Mapping[str, Any], graph: Graph) -> Transition | None:
-        """Record that an attempt was lost with its worker and no other follows; None if it is superseded, or alive."""
+        """Record that an attempt was lost with its worker and that no other follows.
+
+        Does not wait through an outage.
+
+        Returns:
+            None if the attempt is superseded, or its lease was renewed.
+        """
         end = AttemptEnd(status=StepStatus.FAILED, data=json.dumps(error), lost_with=attempt.lease)
         return self._transitions.end_attempt(attempt, graph, end)
 
     def recorded_steps(self, run_id: UUID, positions: Sequence[int]) -> dict[int, RecordedStep]:
-        """Return how some steps of a run stand, each with its result or error."""
+        """Return steps of a run by position, each with its status, result or error."""
         parameters = {"run": run_id, "positions": array_of(positions)}
         rows = retry_through_outage(lambda: self._direct.execute_all("recorded_steps", parameters))
         return {row.position: RecordedStep(status=StepStatus(row.status), data=row.data) for row in rows}
 
     def run_error(self, run_id: UUID) -> Mapping[str, Any] | None:
-        """Return why a run failed, as JSON data of an ``ErrorInfo``; None if it has not."""
+        """Return why a run failed, as data of an ``ErrorInfo``; None if it has not."""
         row = retry_through_outage(lambda: self._direct.execute("run_error", {"run": run_id}))
         if row is None:
             return None
         return error_info(json.loads(row.error or row.ending), row.step)
 
     def heartbeat(self, attempt: Attempt, details: str | None, limits: Limits) -> bool:
-        """Note that an attempt lives, and what it tells of itself; return whether it is to go on.
+        """Record that an attempt lives, and the details that it reports.
 
-        It is not if it is superseded, or if its run was cancelled or terminated.
+        Returns:
+            Whether the attempt should continue; False if it is superseded, or if its
+            run was cancelled or terminated.
 
         Raises:
-            psycopg.Error: Postgres does not answer; the next heartbeat may.
+            psycopg.Error: Postgres does not answer; the next heartbeat may succeed.
         """
         parameters = {
             "run": attempt.run_id,
@@ -194,25 +220,31 @@ class AttemptStore:
         return row is not None and row.accepts_work
 
     def release(self, attempt: Attempt) -> bool:
-        """Make a claimed step ready again, as a worker that stops does; return whether the attempt was its own.
+        """Make a claimed step ready again, as a worker that stops does.
+
+        Returns:
+            Whether the attempt was still running; False if it is superseded.
 
         Raises:
-            psycopg.Error: Postgres does not answer; a worker that stops does not wait for it.
+            psycopg.Error: Postgres does not answer; a worker that stops does not wait.
         """
         parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
         return self._direct.execute("release", parameters) is not None
 
     def find_recorded_completion(self, attempt: Attempt, next_step: ClaimNext | None) -> Transition | None:
-        """Return the transition of a completion whose commit got no answer; None if it was not recorded.
+        """Return the transition of a completion whose commit got no answer.
 
-        The steps that it freed are not known any more: the step that it claimed is
-        adopted, and the reconciler dispatches the others.
+        The transition lacks the steps that the completion freed. The step that the
+        completion claimed is adopted; the reconciler dispatches the others.
+
+        Returns:
+            None if the completion was not recorded.
         """
 
         def once() -> Transition | None:
             outcome = self._outcome(attempt)
             if outcome is None or outcome.status != StepStatus.COMPLETED:
-                return None  # a time-out may have failed the attempt meanwhile
+                return None  # a timeout may have failed the attempt meanwhile
             claim = next_step and self._take("adopt", next_step.key(attempt.run_id), attempt.lease, ())
             status = RunStatus(outcome.run_status)
             return Transition(run_status=status, run_ended=status.is_terminal, claimed=claim.attempt if claim else None)
@@ -220,7 +252,13 @@ class AttemptStore:
         return retry_through_outage(once)
 
     def _find_recorded_failure(self, attempt: Attempt) -> Transition | None:
-        """Return the transition of a failure whose commit got no answer; the reconciler follows it up."""
+        """Return the transition of a failure whose commit got no answer.
+
+        The reconciler follows it up.
+
+        Returns:
+            None if the failure was not recorded.
+        """
         outcome = self._outcome(attempt)
         if outcome is None:
             return None

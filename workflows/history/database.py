@@ -1,4 +1,4 @@
-"""The database: its engine, its connections, and what becomes of an error of the driver."""
+"""The database: its engine, its connections, and the errors of its driver."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ CONNECT_TIMEOUT_SECONDS = 5
 
 
 class Database:
-    """Where the history is. Opens no connection until one is asked for.
+    """The database that has the history. Opens connections when they are first used.
 
-    Make one in each process, after the fork: connections must not be shared between processes.
+    Make a database in each process, after the fork: processes must not share
+    connections.
 
     Args:
         url: As Postgres users write it, ``postgresql://user:password@host/name``.
-        prepare_statements: Whether to prepare them at the server; not through a PgBouncer older than 1.21.
+        prepare_statements: Whether to prepare statements at the server; not through a
+            PgBouncer older than 1.21.
         pool_size: Connections to keep open.
 
     Raises:
-        ConfigurationError: the address is not one of Postgres.
+        ConfigurationError: the address is not an address of Postgres.
     """
 
     def __init__(self, url: str, *, prepare_statements: bool = True, pool_size: int = 5) -> None:
@@ -37,7 +39,8 @@ class Database:
         self._arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": "celeriac",
-            # The statements are few and planned at length, so the second use already pays for preparing.
+            # The statements are few and take long to plan, so preparing pays from the
+            # second use on.
             "prepare_threshold": 1 if prepare_statements else None,
         }
         self.engine = sa.create_engine(
@@ -46,7 +49,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=10,
             pool_recycle=1800,
-            pool_pre_ping=True,  # or the first call of each process after a restart of Postgres would fail
+            pool_pre_ping=True,  # otherwise the first call of a process after a restart fails
         )
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -55,7 +58,8 @@ class Database:
         """Return the database of ``settings``.
 
         Raises:
-            ConfigurationError: there is none, or its address is not one of Postgres.
+            ConfigurationError: the settings have no database, or its address is not an
+                address of Postgres.
         """
         return cls(settings.require_database_url(), prepare_statements=settings.prepare_statements, pool_size=pool_size)
 
@@ -70,24 +74,24 @@ class Database:
 
         Raises:
             DatabaseUnavailable: Postgres does not answer.
-            SchemaMismatch: the tables are not there.
+            SchemaMismatch: the tables are missing.
         """
         with self.explained(), self._autocommit.connect() as connection:
             yield connection
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Lend a connection in a transaction that commits at the end, unless an error ends it.
+        """Lend a connection in a transaction that commits, unless an error ends it.
 
         Raises:
             DatabaseUnavailable: Postgres does not answer.
-            SchemaMismatch: the tables are not there.
+            SchemaMismatch: the tables are missing.
         """
         with self.explained(), self.engine.begin() as connection:
             yield connection
 
     def connect_directly(self) -> psycopg.Connection[Any]:
-        """Open a connection of the driver's own, in autocommit mode. The caller closes it.
+        """Open a connection of the driver in autocommit mode. The caller closes it.
 
         Raises:
             psycopg.OperationalError: Postgres does not answer.
@@ -99,7 +103,12 @@ class Database:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn the driver's errors of connection and of missing tables into errors that say what to do."""
+        """Replace errors of the driver by errors that state the remedy.
+
+        Raises:
+            DatabaseUnavailable: Postgres does not answer.
+            SchemaMismatch: the tables are missing.
+        """
         try:
             yield
         except exc.DBAPIError as error:
@@ -133,7 +142,8 @@ def _with_driver(database_url: str) -> URL:
 def is_connection_error(error: exc.DBAPIError | psycopg.Error) -> bool:
     """Return whether the connection failed, as opposed to the statement.
 
-    Postgres that shuts down, starts up or fails over ends sessions with a state of class 57P or 08.
+    When Postgres shuts down, starts up or fails over, it ends sessions with a state of
+    class 57P or 08.
     """
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     state = getattr(cause, "sqlstate", None)
@@ -143,7 +153,11 @@ def is_connection_error(error: exc.DBAPIError | psycopg.Error) -> bool:
 
 
 def is_transient(error: exc.DBAPIError | psycopg.Error) -> bool:
-    """Return whether the same statement may succeed later: the server is away, full, read-only or gave way."""
+    """Return whether the same statement may succeed later.
+
+    It may if the server is away, full or read-only, or aborted the statement for the
+    sake of another.
+    """
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     state = getattr(cause, "sqlstate", None) or ""
     return is_connection_error(error) or state.startswith(("40", "53", "55", "57", "58")) or state == "25006"

@@ -1,6 +1,6 @@
 """Connections past SQLAlchemy, for the statements that every step takes.
 
-A statement on one of these costs a third of what it costs through a pool and an ``Engine``, which is more
+Through a pool and an ``Engine`` a statement costs three times as much, which is more
 than Postgres itself needs for a claim.
 """
 
@@ -17,17 +17,18 @@ from celeriac.workflows.history.statements import driver_sql
 
 
 class DirectConnections:
-    """One connection for each thread, opened at first use, and opened again after it broke."""
+    """A connection per thread, opened at its first use, and after it broke."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._local = threading.local()
 
     def execute(self, name: str, parameters: Mapping[str, Any]) -> Any | None:
-        """Execute a named statement; return its one row, or None.
+        """Execute a named statement; return its only row, or None.
 
         Raises:
-            psycopg.Error: as the driver raises it. After an error of the connection, the next call opens another.
+            psycopg.Error: as the driver raises it. After an error of the connection,
+                the next call opens another connection.
         """
         return self._connected().execute(driver_sql(name), parameters).fetchone()
 

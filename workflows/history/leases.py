@@ -1,4 +1,4 @@
-"""Leases: which processes live, and who has a duty that one at a time is enough for."""
+"""Leases: the processes that live, and the leader."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from celeriac.workflows.history.statements import statement
 
 
 def lease_name(worker: str, pid: int, token: str) -> str:
-    """Return the name of a process's lease. The token tells it from an earlier process of the same pid."""
+    """Return the name of a process's lease.
+
+    The token distinguishes the process from an earlier process with the same pid.
+    """
     return f"process:{worker}:{pid}:{token}"
 
 
 def process_of(lease: str) -> str:
-    """Return the worker and the pid of a lease's name, to show to people: ``celery@host:4711``."""
+    """Return the worker and the pid in the name of a lease, as ``celery@host:4711``."""
     return lease.removeprefix("process:").rpartition(":")[0]
 
 
@@ -24,7 +27,7 @@ UNKNOWN_SCOPE = WorkerScope()
 
 
 class LeaseStore:
-    """Takes, renews and gives up leases."""
+    """Takes, renews and expires leases."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -39,15 +42,16 @@ class LeaseStore:
         holder: str = "",
         prefetched: Collection[str] = (),
     ) -> None:
-        """Extend the leases of processes of one worker, and make those that are not there.
+        """Renew the leases of a worker's processes; create leases that are missing.
 
         Args:
-            names: Of the leases.
+            names: Names of the leases.
             worker: The worker's name.
-            lease: How long from now.
-            scope: What the worker runs.
-            holder: Which of them ``prefetched`` belongs to.
-            prefetched: Ids of tasks that the worker took from the broker and that nobody has claimed yet.
+            lease: How long the leases last, from now.
+            scope: The steps that the worker can run.
+            holder: The lease that ``prefetched`` is stored with.
+            prefetched: Ids of tasks that the worker took from the broker and that are
+                not claimed yet.
         """
         with self._database.autocommit() as connection:
             connection.execute(
@@ -64,12 +68,12 @@ class LeaseStore:
             )
 
     def expire(self, names: Sequence[str]) -> None:
-        """Give up leases of processes that ended, so that their steps are taken over at once."""
+        """Expire leases of processes that ended; their steps are taken over at once."""
         with self._database.autocommit() as connection:
             connection.execute(statement("expire_leases"), {"names": list(names)})
 
     def acquire_leader_lease(self, name: str, *, worker: str, lease: timedelta) -> bool:
-        """Take or keep a duty; return whether this worker has it now."""
+        """Acquire or renew a leader lease; return whether this worker holds it now."""
         with self._database.autocommit() as connection:
             row = connection.execute(
                 statement("acquire_leader_lease"), {"name": name, "worker": worker, "seconds": lease.total_seconds()}
@@ -77,12 +81,12 @@ class LeaseStore:
         return row is not None
 
     def drop_old(self) -> None:
-        """Forget leases that expired long ago."""
+        """Delete leases that expired more than an hour ago."""
         with self._database.autocommit() as connection:
             connection.execute(statement("drop_old_leases"))
 
     def live_workers(self) -> list[LiveWorker]:
-        """Return the workers that renewed a lease lately, by name."""
+        """Return the workers that have a lease that has not expired, by name."""
         with self._database.autocommit() as connection:
             rows = connection.execute(statement("live_workers")).all()
         return [
@@ -96,7 +100,7 @@ class LeaseStore:
         ]
 
     def oldest_ready(self) -> timedelta | None:
-        """Return how long the oldest ready step has waited to be claimed, or None if none waits."""
+        """Return how long the oldest ready step has waited; None if no step waits."""
         with self._database.autocommit() as connection:
             seconds = connection.execute(statement("oldest_ready")).scalar()
         return None if seconds is None else timedelta(seconds=float(seconds))

@@ -1,4 +1,4 @@
-"""Waiting through an outage of the database."""
+"""Waiting through outages of the database."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ _LONGEST_PAUSE_SECONDS = 1.0
 
 
 def retry_through_outage(call: Callable[[], T], if_committed: Callable[[], T] | None = None) -> T:
-    """Call until the database answers, for as long as it takes; return what the call returns.
+    """Repeat a call until the database answers; return its value.
 
-    A call whose connection broke may have committed all the same. So when a later try returns None,
-    ``after_outage`` is asked what the earlier one had brought about.
+    A call may have committed although its connection broke. A repeated call then finds
+    no row, so if it returns None, the value of ``if_committed`` is returned.
+
+    Args:
+        call: The call to repeat. None means that it changed no row.
+        if_committed: Finds the transition that an earlier call committed.
 
     Raises:
-        Exception: whatever the call raises that will not pass with time.
+        Exception: the call raised an error that does not pass with time.
     """
     pause = _FIRST_PAUSE_SECONDS
     outage = False
@@ -40,7 +44,7 @@ def retry_through_outage(call: Callable[[], T], if_committed: Callable[[], T] | 
             if not isinstance(error, DatabaseUnavailable) and not is_transient(error):
                 raise
             if not outage:
-                logger.warning("The database does not answer; trying on until it does: %s", error)
+                logger.warning("The database does not answer; trying until it does: %s", error)
             outage = True
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

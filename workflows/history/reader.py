@@ -1,4 +1,4 @@
-"""Reading runs, steps and events, for people and for the audit. Never on the path of a step."""
+"""Reading runs, steps and events, for people and for the audit; not used by steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHUNK = 1_000  # rows fetched at a time
 
 
 class Reader:
-    """Assembles what readers see from projections and events."""
+    """Assembles views of runs from projections and events."""
 
     def __init__(self, database: Database, runs: RunStore) -> None:
         self._database = database
@@ -55,10 +55,10 @@ class Reader:
 
         Args:
             workflow: Only runs of this workflow.
-            status: Only runs in this state.
-            tags: Only runs with all of these.
-            limit: At most so many.
-            after: Only runs that started before this one, to go on with the next page.
+            status: Only runs with this status.
+            tags: Only runs with all of these tags.
+            limit: The highest number of runs.
+            after: Only runs that started before this run, for the next page.
         """
         query = _with_outcome().order_by(RUNS.c.id.desc())
         if workflow is not None:
@@ -96,7 +96,11 @@ class Reader:
         return _run_view(row, tuple(_step_view(task, graph) for task in tasks))
 
     def result(self, run_id: UUID) -> str | None:
-        """Return the result of a completed run as JSON text, or None if its workflow returns nothing."""
+        """Return the result of a completed run as JSON text.
+
+        Returns:
+            None if the workflow returns nothing.
+        """
         with self._database.autocommit() as connection:
             graph_hash = connection.execute(sa.select(RUNS.c.graph_hash).where(RUNS.c.id == run_id)).scalar_one()
             graph = self._runs.graph(graph_hash)
@@ -118,7 +122,7 @@ class Reader:
         return evaluate(graph.returns, RunValues(graph=graph, run_input=run_input, recorded=found))
 
     def input(self, run_id: UUID) -> str:
-        """Return the input that a run was started with, as JSON text."""
+        """Return the input of a run as JSON text."""
         query = (
             sa.select(sa.cast(EVENTS.c.data, sa.Text))
             .where(EVENTS.c.run_id == run_id)
@@ -135,7 +139,7 @@ class Reader:
             return [_event(row) for row in connection.execute(query)]
 
     def projections(self, run_id: UUID) -> tuple[Any, list[Any]]:
-        """Return the rows of a run and of its tasks as they are, for the audit.
+        """Return the row of a run and the rows of its tasks, for the audit.
 
         Raises:
             UnknownRun: there is no such run.
@@ -150,7 +154,7 @@ class Reader:
         return run, list(tasks)
 
     def ids(self) -> Iterator[UUID]:
-        """Yield the ids of all runs, the oldest first, however many there are."""
+        """Yield the ids of all runs, the oldest first, in chunks."""
         last: UUID | None = None
         while True:
             query = sa.select(RUNS.c.id).order_by(RUNS.c.id).limit(_CHUNK)
@@ -163,7 +167,10 @@ class Reader:
 
 
 def _with_outcome() -> sa.Select[Any]:
-    """Select runs with the event that ended them, and the event of the step that was the cause."""
+    """Select runs, each with the event that ended it, and with the cause and its error.
+
+    The cause is the step that failed the run.
+    """
     run_failed = EVENTS.alias("run_failed")
     step_failed = EVENTS.alias("step_failed")
     cause = TASKS.alias("cause")
@@ -190,7 +197,7 @@ def _with_outcome() -> sa.Select[Any]:
 
 
 def _last_failure() -> sa.ScalarSelect[Any]:
-    """Select the data of a step's last failed attempt, unless the step has completed after all."""
+    """Select the data of a step's last failed attempt, unless the step completed."""
     return (
         sa.select(EVENTS.c.data)
         .where(
@@ -265,7 +272,7 @@ def _error_view(data: Mapping[str, Any] | None, step: str | None = None) -> Erro
 
 
 def _ending_view(status: RunStatus, data: Mapping[str, Any] | None) -> ErrorView | None:
-    """Return why a run ended that no step of its own failed."""
+    """Return why a run ended although no step failed it."""
     if data is None:
         return None
     if "type" in data:

@@ -1,4 +1,4 @@
-"""The records that workers and the history exchange: claims, ends of attempts, and the transitions that follow."""
+"""The records that workers and the history exchange: claims, ends, transitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from celeriac.workflows.engine.states import RunStatus, StepStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepKey:
-    """One step of one run."""
+    """A step of a run."""
 
     run_id: UUID
     position: int
@@ -25,7 +25,7 @@ class StepKey:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """The right to run a step, and later to record how it ended."""
+    """The right to run a step, and then to record how it ended."""
 
     run_id: UUID
     position: int
@@ -41,20 +41,20 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A claimed attempt and the values that its step is called with, as JSON texts."""
+    """A claimed attempt, and the values that its step is called with as JSON texts."""
 
     attempt: Attempt
     run_input: str
     results: Mapping[int, str]  # of the requested parents, by position
     lost: int = 0  # earlier attempts that were lost with their worker
     uncounted_attempts: int = 0  # earlier attempts that use up none of the step's attempts
-    heartbeat_details: str | None = None  # reported last by an earlier attempt
+    heartbeat_details: str | None = None  # that an earlier attempt last reported
     seconds_left: float | None = None  # to the step's deadline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How long an attempt may take, in seconds; None is for ever."""
+    """How long an attempt may take, in seconds; None: without limit."""
 
     timeout: float | None = None
     total: float | None = None  # of all attempts of the step, from its first claim on
@@ -66,14 +66,14 @@ UNLIMITED = Limits()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimNext:
-    """A step that the completing statement claims as well, if the completion frees it."""
+    """A step that the completing statement claims too, if the completion frees it."""
 
     position: int
     name: str
     limits: Limits = UNLIMITED
 
     def key(self, run_id: UUID) -> StepKey:
-        """Return the step of a run."""
+        """Return the step in a run."""
         return StepKey(run_id=run_id, position=self.position, name=self.name)
 
 
@@ -97,12 +97,12 @@ class Transition:
     """The effect of a recorded change on its run; ``FollowUp.after`` acts on it.
 
     Attributes:
-        run_status: Of the run, after the change.
+        run_status: The status of the run after the change.
         run_ended: Whether this change ended the run.
-        ready: Steps to dispatch now, in the order in which they are to run. Empty when
-            the run accepts no work, and without the claimed step.
+        ready: Steps to dispatch now, in the order in which they should run. Empty if
+            the run accepts no work. Does not contain the claimed step.
         claimed: The step that the same statement claimed for the caller.
-        retry_at: When the failed step is tried again; None if it is not.
+        retry_at: When the failed step is retried; None if it is not.
     """
 
     run_status: RunStatus

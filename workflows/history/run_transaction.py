@@ -1,4 +1,4 @@
-"""A change to one run in one transaction: the rows it locks, the events it gathers, and how both are written."""
+"""A change to a run in a transaction: locked rows, new events, and writing both."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LockedStep(Progress):
     next_position: int | None
     ended_by: int | None
     lost: int = 0  # attempts that this transaction ends as lost
-    reset: bool = False  # whether this transaction takes back all earlier attempts
+    reset: bool = False  # whether this transaction makes earlier attempts not count
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,16 +55,17 @@ class NewEvent:
 
 
 class RunTransaction:
-    """Rows of one run, locked by ``open``, changed in memory, written by ``write``.
+    """Rows of a run, locked by ``open``, changed in memory, written by ``write``.
 
     Lock order: steps by position, then the run. Every statement that changes both keeps
-    it, so no two of them can deadlock. A transaction opens with all steps that it may
-    change; asking for another is a KeyError.
+    to this order, so no two of them can deadlock. A transaction opens with all steps
+    that it may change; another step is a KeyError.
 
     Attributes:
         steps: The locked steps by position; changed in place.
-        run: Changed in place.
-        ready: Steps that this transaction makes ready, in the order in which they are to run.
+        run: The locked run; changed in place.
+        ready: Steps that this transaction makes ready, in the order in which they
+            should run.
     """
 
     def __init__(
@@ -85,9 +86,9 @@ class RunTransaction:
         """Lock steps of a run, ascending, and then the run.
 
         Args:
-            connection: In a transaction; the caller commits.
+            connection: A connection in a transaction; the caller commits.
             run_id: The run.
-            graph: Of the run.
+            graph: The graph of the run.
             steps: Positions of all steps that the transaction may change.
         """
         locked = _lock_steps(connection, run_id, sorted(set(steps)))
@@ -107,7 +108,7 @@ class RunTransaction:
         position: int | None = None,
         attempt: int | None = None,
     ) -> None:
-        """Append an event that holds ``data``, or ``text`` if that is JSON already."""
+        """Append an event with ``data``, or with ``text`` if that is JSON already."""
         if data is not None:
             text = json.dumps(data)
         self._events.append(NewEvent(type=kind, position=position, attempt=attempt, data=text))
@@ -128,7 +129,7 @@ class RunTransaction:
         self.record(EventType.RUN_COMPENSATING, {"final_status": self.run.final_status, **data})
 
     def end(self, status: RunStatus, data: dict[str, Any] | None) -> None:
-        """End the run, and make the hook ready that this end calls."""
+        """End the run, and make the hook that this end calls ready."""
         self.run.status = status
         self._run_ended = True
         self.record(status.ended_by, data)

@@ -22,11 +22,14 @@ from celeriac.workflows.history.statements import statement
 from celeriac.workflows.history.transitions import TransitionStore
 
 ScalarQuery: TypeAlias = Callable[[str, Mapping[str, object]], Any]
-"""Executes a named statement in a transaction; returns the first column of its first row, or None."""
+"""Executes a named statement in a transaction.
+
+Returns the first column of its first row, or None.
+"""
 
 
 class RunStore:
-    """Writes and reads runs as wholes. Keeps the graphs that it has seen; they never change."""
+    """Writes and reads whole runs. Caches graphs, which never change."""
 
     def __init__(self, database: Database, transitions: TransitionStore) -> None:
         self._database = database
@@ -50,12 +53,14 @@ class RunStore:
             graph: The graph that the run is pinned to.
             run_input: The validated input, a JSON object by parameter name.
             tags: Free labels to find the run by.
-            idempotency_key: Starts at most one run of the workflow.
-            transaction: Executes statements in the caller's transaction; None uses an own one.
-            timeout: Seconds after which the run fails, if the graph has none of its own.
+            idempotency_key: Starts at most a single run of the workflow.
+            transaction: Executes statements in the caller's transaction; None lets each
+                statement commit by itself.
+            timeout: Seconds after which the run fails, if the graph sets no timeout.
 
         Returns:
-            The run's id, and whether this call started it; False if the key had started it before.
+            The run's id, and whether this call started it; False if an earlier call
+            with the key did.
 
         Raises:
             IdempotencyKeyReused: the key had started a run with other input.
@@ -90,14 +95,15 @@ class RunStore:
         tags: Mapping[str, str],
         timeout: float | None = None,
     ) -> tuple[UUID, Transition]:
-        """Record a new run that starts with results of another; all of it, or nothing.
+        """Record a new run that reuses results of another run, in a single transaction.
 
         Args:
             graph: The graph that the new run is pinned to.
-            run_input: The original's input, or the form that the graph's version gives it.
-            reused: Positions of the steps whose results it takes over, by name; parents first.
-            original: The run that has them.
-            tags: Of the new run.
+            run_input: The original's input, in the form of the graph's version.
+            reused: Positions of the steps whose results the new run takes over, by
+                name; parents first.
+            original: The run that has the results.
+            tags: The tags of the new run.
             timeout: As for ``start``.
 
         Returns:
@@ -118,7 +124,7 @@ class RunStore:
             return run_id, self._transitions.reuse(run_id, graph, results, connection)
 
     def visible(self, run_ids: Collection[UUID]) -> set[UUID]:
-        """Return those of some runs whose start has committed."""
+        """Return those of the runs whose start has committed."""
         with self._database.autocommit() as connection:
             return set(connection.scalars(statement("visible_runs"), {"runs": list(run_ids)}))
 
@@ -126,7 +132,7 @@ class RunStore:
     def _insert(scalar: ScalarQuery, parameters: Mapping[str, Any]) -> tuple[UUID, bool]:
         if scalar("start_run", parameters) is not None:
             return parameters["run"], True
-        # A new statement, so that it sees the run that the insert above waited for.
+        # A new statement, so that it sees the run that the insert waited for.
         known = {key: parameters[key] for key in ("workflow", "idempotency_key")}
         first = json.loads(scalar("run_by_key", known))
         if not _is_same_input(first, parameters):
@@ -134,7 +140,10 @@ class RunStore:
         return UUID(first["id"]), False
 
     def _tasks_of(self, graph: Graph) -> dict[str, str]:
-        """Return the columns of a run's tasks as Postgres writes arrays: the same for all runs of a graph."""
+        """Return the columns of a run's tasks as Postgres writes arrays.
+
+        They are the same for all runs of a graph.
+        """
         if graph.hash not in self._tasks:
             steps = initial_steps(graph)
             self._tasks[graph.hash] = {
@@ -150,11 +159,11 @@ class RunStore:
         return self._tasks[graph.hash]
 
     def keep(self, graph: Graph) -> None:
-        """Store a graph, unless this store has seen it."""
+        """Store a graph, unless this store has it in memory."""
         if graph.hash in self._graphs:
             return
-        # On a connection of our own: were it the caller's, a rollback would take the graph with it while
-        # this store goes on believing that it is kept.
+        # Not on the caller's connection: a rollback would remove the graph from the
+        # database, and this store would still believe that it is stored.
         with self._database.autocommit() as connection:
             connection.execute(
                 statement("insert_definition"),
@@ -168,7 +177,7 @@ class RunStore:
         self._graphs[graph.hash] = graph
 
     def graph(self, graph_hash: str) -> Graph:
-        """Return the graph of a hash, from memory if this store has seen it.
+        """Return the graph of a hash, from memory if this store has it there.
 
         Raises:
             LookupError: no run was ever started with it.
@@ -199,8 +208,12 @@ def _scalar(connection: Connection, name: str, parameters: Mapping[str, object])
 
 
 def _is_same_input(first: Mapping[str, Any], parameters: Mapping[str, Any]) -> bool:
-    """Return whether a run was started with the same input, as far as both versions of its workflow have it."""
-    before, now = first["input"], json.loads(parameters["input"])
+    """Return whether a run was started with the same input.
+
+    Between two versions of the workflow, the parameters that both have are compared.
+    """
+    recorded = first["input"]
+    given = json.loads(parameters["input"])
     if first["graph_hash"] == parameters["graph_hash"]:
-        return bool(before == now)
-    return all(before[name] == now[name] for name in before.keys() & now.keys())
+        return bool(recorded == given)
+    return all(recorded[name] == given[name] for name in recorded.keys() & given.keys())

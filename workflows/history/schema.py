@@ -13,7 +13,7 @@ from sqlalchemy import Connection, column, inspect, select, table, text
 from celeriac.workflows.errors import SchemaMismatch
 from celeriac.workflows.history.database import Database
 
-# A name of our own: the team's Alembic keeps its `alembic_version` in the same database.
+# Not `alembic_version`, which the team's Alembic keeps in the same database.
 VERSION_TABLE = "workflow_schema_version"
 _MIGRATION_LOCK = 0x63656C6572696163  # 'celeriac' in ASCII
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -22,7 +22,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 def migrate(database_url: str) -> str:
     """Bring the database to the schema of this version and return its revision.
 
-    Safe to run twice and by several processes at once: the others wait, then find nothing to do.
+    Safe to run twice, and by several processes at once: they wait for the first of them
+    and then find the database migrated.
 
     Raises:
         DatabaseUnavailable: Postgres does not answer.
@@ -65,7 +66,7 @@ def check(database: Database) -> None:
     """Return if the database has the schema that this version needs.
 
     Raises:
-        SchemaMismatch: it has another, or none.
+        SchemaMismatch: the database has another schema, or none.
         DatabaseUnavailable: Postgres does not answer.
     """
     with database.autocommit() as connection:

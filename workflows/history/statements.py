@@ -16,10 +16,10 @@ FILES = ("runs", "attempts", "transitions", "control", "reconciliation", "leases
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statement:
-    """One statement and what its comment says of it."""
+    """A statement and its description."""
 
     name: str
-    description: str  # what it does and what "no row" means
+    description: str  # the effect of the statement, and the meaning of no row
     sql: str
 
 
@@ -38,7 +38,7 @@ def load(file: str) -> dict[str, Statement]:
 
 @cache
 def statement(name: str) -> TextClause:
-    """Return a statement, ready to be executed with named parameters.
+    """Return a statement for SQLAlchemy, with named parameters.
 
     Raises:
         KeyError: no file has a statement of that name.
@@ -51,7 +51,7 @@ def statement(name: str) -> TextClause:
 
 @cache
 def driver_sql(name: str) -> str:
-    """Return a statement in the placeholder style of psycopg, to be executed past SQLAlchemy.
+    """Return a statement in the placeholder style of psycopg.
 
     Raises:
         KeyError: no file has a statement of that name.

@@ -1,4 +1,4 @@
-"""All stores of one database, made together so that they share connections and graphs."""
+"""All stores of a database, made together so that they share connections and graphs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from celeriac.workflows.history.transitions import TransitionStore
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stores:
-    """The stores of one process. Each opens connections when it is first used."""
+    """The stores of a process. Each opens connections when it is first used."""
 
     database: Database
     runs: RunStore

@@ -1,9 +1,9 @@
-"""Transitions that do more than free other steps: failures, joins by rule, sagas, hooks, retries on request.
+"""Transitions that do more than free steps: failures, joins, sagas, hooks, retries.
 
-Each is one transaction in Python: it locks the steps that the change may reach and then
+Each is a transaction in Python. It locks the steps that the change may reach and then
 the run, decides by ``progress``, appends the events, and writes the projections. A
-completion that can only free steps and complete the run is one statement instead; see
-``AttemptStore.complete``.
+completion that can only free steps and complete the run is a single statement instead;
+see ``AttemptStore.complete``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 from celeriac.workflows.engine import progress
 from celeriac.workflows.engine.events import EventType
 from celeriac.workflows.engine.graph import Graph
-from celeriac.workflows.engine.progress import Progress
 from celeriac.workflows.engine.states import Phase, RunStatus, StepStatus
 from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.records import Attempt, AttemptEnd, Transition
@@ -27,7 +26,7 @@ from celeriac.workflows.history.statements import statement
 
 
 class TransitionStore:
-    """Changes one run at a time. Each method is a transaction of its own, unless it is given one."""
+    """Changes runs. Each method is a transaction, unless it takes the caller's."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,13 +34,17 @@ class TransitionStore:
     def end_attempt(
         self, attempt: Attempt, graph: Graph, end: AttemptEnd, *, transaction: Connection | None = None
     ) -> Transition | None:
-        """Record how an attempt ends, and all that follows; return None if it is superseded.
+        """Record how an attempt ends, and the changes to its run that follow.
 
         Args:
             attempt: The attempt.
-            graph: Of the run.
-            end: How it ends.
-            transaction: The caller's, to be part of; the caller commits.
+            graph: The graph of the run.
+            end: How the attempt ends.
+            transaction: The caller's transaction to join; the caller commits.
+
+        Returns:
+            None if the attempt is superseded, or if it is recorded as lost and its
+            lease was renewed.
         """
         position = attempt.position
         with self._joined(transaction) as connection:
@@ -66,14 +69,16 @@ class TransitionStore:
             return tx.write()
 
     def compensate(self, run_id: UUID, graph: Graph) -> Transition | None:
-        """Plan the compensations of completed steps, or end the run if none is left to compensate.
+        """Plan the compensations of completed steps, or end the run if there are none.
 
         Returns:
-            None if there is nothing to do now: the run is not compensating, a step still
-            runs, or a plan is under way. Otherwise ``ready`` has the whole plan in order.
+            None if nothing is to do now: the run is not compensating, a step still
+            runs, or a plan is under way. Otherwise ``ready`` has the whole plan in
+            order.
         """
         with self._database.transaction() as connection:
-            # A worker that claims a step now either holds its row, or finds the run compensating.
+            # A worker that claims a step now either has locked its row, or will find
+            # the run compensating.
             tx = RunTransaction.open_whole(connection, run_id, graph)
             if tx.run.status is not RunStatus.COMPENSATING or tx.run.compensations:
                 return None
@@ -86,14 +91,22 @@ class TransitionStore:
                 return tx.write()
             for position, following in zip(plan, [*plan[1:], None], strict=True):
                 step = tx.steps[position]
-                step.status, step.remaining, step.next_position = StepStatus.PENDING, 1, following
-            tx.steps[plan[0]].status, tx.steps[plan[0]].remaining = StepStatus.READY, 0
+                step.status = StepStatus.PENDING
+                step.remaining = 1
+                step.next_position = following
+            first = tx.steps[plan[0]]
+            first.status = StepStatus.READY
+            first.remaining = 0
             tx.run.compensations = len(plan)
             tx.record(EventType.COMPENSATION_PLANNED, {"steps": plan})
             return replace(tx.write(), ready=tuple(plan))
 
     def time_out(self, run_id: UUID, graph: Graph) -> Transition | None:
-        """Fail a run whose time is over; return None if it has time left, or has ended."""
+        """Fail a run whose time is over.
+
+        Returns:
+            None if the run has time left, is compensating, or has ended.
+        """
         with self._database.transaction() as connection:
             tx = RunTransaction.open(connection, run_id, graph, steps=graph.hooks.values())
             if not tx.run.status.is_open or not tx.run.is_timed_out:
@@ -102,11 +115,11 @@ class TransitionStore:
             return tx.write()
 
     def retry(self, run_id: UUID, graph: Graph, timeout: float) -> Transition | None:
-        """Let a failed run go on from its failed steps, or a saga from the compensation that failed.
+        """Retry a run from its failed steps, or a saga from the failed compensation.
 
         Returns:
             None if the run has not failed, or is a saga that was compensated. Otherwise
-            ``ready`` has every step that is ready now, those aside the failure included.
+            ``ready`` has every step that is ready now, also beside the failed steps.
         """
         with self._database.transaction() as connection:
             tx = RunTransaction.open_whole(connection, run_id, graph)
@@ -132,18 +145,19 @@ class TransitionStore:
             tx.record_decisions(decided)
             tx.ready = [position for position, step in tx.steps.items() if step.status is StepStatus.READY]
             transition = tx.write()
-            # In this transaction: if the client died before another, nobody would find them.
+            # In this transaction: if the client died before another, the reconciler
+            # would not find the parked steps.
             connection.execute(statement("unpark"), {"run": run_id})
             return transition
 
     def reuse(self, run_id: UUID, graph: Graph, results: Mapping[int, str], transaction: Connection) -> Transition:
-        """Complete steps of a run that has just been started with results that another run has.
+        """Complete steps of a new run with results of another run.
 
         Args:
-            run_id: The run.
-            graph: Of the run.
+            run_id: The run, which was started in ``transaction``.
+            graph: The graph of the run.
             results: JSON texts by position, parents before their dependents.
-            transaction: The caller's, who commits.
+            transaction: The caller's transaction to join; the caller commits.
         """
         tx = RunTransaction.open_whole(transaction, run_id, graph)
         for position, result in results.items():
@@ -170,7 +184,8 @@ def _is_over(connection: Connection, lease: str) -> bool:
 
 
 def _record_end(tx: RunTransaction, attempt: Attempt, end: AttemptEnd) -> None:
-    position, number = attempt.position, attempt.attempt
+    position = attempt.position
+    number = attempt.attempt
     if end.lost_with is not None:
         tx.record(EventType.STEP_LOST, {"worker": end.lost_with}, position=position, attempt=number)
     kind = EventType.STEP_COMPLETED if end.status is StepStatus.COMPLETED else EventType.STEP_FAILED
@@ -178,10 +193,12 @@ def _record_end(tx: RunTransaction, attempt: Attempt, end: AttemptEnd) -> None:
 
 
 def _count_down(tx: RunTransaction, ended: list[tuple[int, StepStatus]]) -> None:
-    """Decrement the run's counters for the ended steps, and end the run when none remain. ``ended[0]`` caused the
-    others.
+    """Decrement the run's counters for the ended steps, and end the run if none remain.
+
+    ``ended[0]`` caused the others.
     """
-    graph, run = tx.graph, tx.run
+    graph = tx.graph
+    run = tx.run
     ended = [(position, status) for position, status in ended if status.is_terminal]
     run.remaining -= sum(position in graph.ends for position, _ in ended)
     run.unhandled_failures += sum(progress.is_unhandled_failure(graph, *step) for step in ended)
@@ -197,15 +214,16 @@ def _count_down(tx: RunTransaction, ended: list[tuple[int, StepStatus]]) -> None
 
 
 def _first_failure(tx: RunTransaction) -> str | None:
-    """Return the step that failed first, those aside whose error a handler took."""
+    """Return the step that failed first, among those whose error no handler took."""
     failed = list(tx.connection.scalars(statement("first_failure"), {"run": tx.run_id}))
     unhandled = [i for i in failed if tx.graph.handlers.get(i) is None or tx.graph.handlers[i] in failed]
     return tx.graph.nodes[unhandled[0]].name if unhandled else None
 
 
 def _continue_plan(tx: RunTransaction, position: int) -> None:
-    """Make the next planned compensation ready, or end the run if this compensation failed."""
-    run, step = tx.run, tx.steps[position]
+    """Make the next planned compensation ready; end the run if this failed."""
+    run = tx.run
+    step = tx.steps[position]
     if step.status is StepStatus.FAILED:
         if run.status is RunStatus.COMPENSATING:
             tx.end(RunStatus.COMPENSATION_FAILED, {"step": tx.graph.nodes[position].name})
@@ -213,12 +231,16 @@ def _continue_plan(tx: RunTransaction, position: int) -> None:
     run.compensations -= 1
     if step.next_position is not None:
         following = tx.steps[step.next_position]
-        following.status, following.remaining = StepStatus.READY, 0
+        following.status = StepStatus.READY
+        following.remaining = 0
         tx.ready.append(step.next_position)
 
 
 def _plan(graph: Graph, steps: Mapping[int, LockedStep]) -> list[int]:
-    """Return the compensations of completed steps that are not planned yet, the latest completed step first."""
+    """Return the compensations to plan, that of the latest completed step first.
+
+    Leaves out compensations that an earlier plan had.
+    """
     uncompensated = [
         position
         for position, compensation in graph.compensations.items()
@@ -235,18 +257,11 @@ def _is_compensated(graph: Graph, steps: Mapping[int, LockedStep]) -> bool:
 
 
 def _reset_failed(graph: Graph, steps: Mapping[int, LockedStep]) -> tuple[list[int], list[tuple[int, StepStatus]]]:
-    """Take back the failures in steps that are locked; see ``progress.reset_failed``."""
-    bare: dict[int, Progress] = {
-        i: Progress(remaining=step.remaining, status=step.status, failed=step.failed, skipped=step.skipped)
-        for i, step in steps.items()
-    }
+    """Reset the failed steps among locked steps; see ``progress.reset_failed``."""
+    bare = {position: step.bare() for position, step in steps.items()}
     failed, decided = progress.reset_failed(graph, bare)
     for position, after in bare.items():
-        step = steps[position]
-        step.status = after.status
-        step.remaining = after.remaining
-        step.failed = after.failed
-        step.skipped = after.skipped
+        steps[position].assign(after)
     return failed, decided
 
 

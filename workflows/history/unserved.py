@@ -1,4 +1,4 @@
-"""What waits for a worker now, for people who look for the reason."""
+"""Finding ready steps that wait for a worker, for people who look for the reason."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from celeriac.workflows.history.database import Database
 from celeriac.workflows.history.reconciliation import ReadyGroup
 from celeriac.workflows.history.tables import RUNS, TASKS
 
-_MOST_RUNS = 5  # that are named, of as many as there may be
+_MOST_RUNS = 5  # named per step, although more may wait
 
 
 def waiting(database: Database, groups: Collection[ReadyGroup]) -> list[Waiting]:
-    """Return which of the groups wait in runs that go on; runs that are paused or have ended leave steps ready too."""
+    """Return the groups that have ready steps in runs that accept work.
+
+    Runs that are paused or have ended have ready steps too; they are left out.
+    """
     found: dict[tuple[str, str], list[UUID]] = {}
     with database.autocommit() as connection:
         for group in groups:

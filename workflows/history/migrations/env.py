@@ -1,4 +1,4 @@
-"""Alembic's entry point: migrates on the connection that ``workflows.history.schema`` hands over."""
+"""Alembic's entry point: migrates on the connection of ``workflows.history.schema``."""
 
 from alembic import context
 

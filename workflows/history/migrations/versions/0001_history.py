@@ -8,7 +8,7 @@ branch_labels = None
 depends_on = None
 
 # No foreign keys: each start, claim and completion would lock the same parent row in
-# share mode, and turn it into a hot spot. `celeriac audit` checks the references instead.
+# share mode, and turn it into a hot spot. `celeriac audit` checks references instead.
 TABLES = """
 CREATE TABLE workflow_definitions (
     hash text PRIMARY KEY,
