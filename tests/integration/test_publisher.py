@@ -110,6 +110,14 @@ def test_a_broker_that_is_down_is_left_alone_for_a_while(dead_publisher, caplog)
     assert len(caplog.records) == 1
 
 
+def test_for_a_broker_that_is_left_alone_no_canvas_is_compiled(dead_publisher, monkeypatch):
+    dead_publisher.dispatch(chain_of(1), uuid4(), frozenset())
+    compiled = []
+    monkeypatch.setattr("celeriac.workflows.dispatch.publisher.compile", lambda *given: compiled.append(given) or [])
+    assert dead_publisher.dispatch(chain_of(1), uuid4(), frozenset()) is False
+    assert compiled == []
+
+
 def test_a_broker_that_takes_connections_and_never_answers_delays_nobody_for_long():
     with socket.create_server(("127.0.0.1", 0)) as mute:
         app = publishing_app(Settings(broker_url=f"redis://127.0.0.1:{mute.getsockname()[1]}/0"))
@@ -120,7 +128,7 @@ def test_a_broker_that_takes_connections_and_never_answers_delays_nobody_for_lon
 
 
 def test_a_broker_that_is_back_is_published_to_again(settings, broker, monkeypatch):
-    monkeypatch.setattr("celeriac.workflows.dispatch.publisher._SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE", 0.0)
+    monkeypatch.setattr("celeriac.workflows.dispatch.publisher._REST_SECONDS", 0.0)
     app = publishing_app(settings)
     publisher = Publisher(app)
     publisher.dispatch(chain_of(1), uuid4(), frozenset())

@@ -1,1 +1,1 @@
-"""The way to Celery: messages, publishing, waking waiters, and the follow-up to a recorded transition."""
+"""The way to Celery: messages, publishing, wake-ups, the follow-up to transitions."""

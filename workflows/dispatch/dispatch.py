@@ -1,4 +1,4 @@
-"""The way to Celery of one process: publisher, wake-ups and follow-up, made together."""
+"""The way to Celery of a process: publisher, wake-ups and follow-up, made together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Dispatch:
 
     @classmethod
     def of(cls, app: Celery, stores: Stores) -> Self:
-        """Return the dispatch of an app that ``publishing_app`` or ``publishing_app_like`` made."""
+        """Return the dispatch of a publishing app; see ``publishing_app``."""
         publisher = Publisher(app)
         wakeups = Wakeups(app.conf.broker_url)
         return cls(publisher=publisher, wakeups=wakeups, follow_up=FollowUp(stores.transitions, publisher, wakeups))

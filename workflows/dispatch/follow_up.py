@@ -1,6 +1,6 @@
-"""Follow-up to a recorded transition: dispatch ready steps, wake waiters, start compensation.
+"""Follow-up to a transition: dispatch ready steps, wake waiters, start compensation.
 
-The reconciler repeats what this misses.
+The reconciler dispatches the steps, and starts the compensations, that this misses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from celeriac.workflows.history.transitions import TransitionStore
 
 
 class FollowUp:
-    """Acts on transitions, whoever recorded them."""
+    """Acts on transitions, for the worker, client or reconciler that recorded them."""
 
     def __init__(self, transitions: TransitionStore, publisher: Publisher, wakeups: Wakeups) -> None:
         self._transitions = transitions
@@ -26,7 +26,7 @@ class FollowUp:
         self._wakeups = wakeups
 
     def after(self, run_id: UUID, graph: Graph, transition: Transition) -> None:
-        """Dispatch the steps that are ready, wake waiters if the run ended, and start compensation if it is due."""
+        """Dispatch ready steps, wake waiters of an ended run, start compensation."""
         self.dispatch(run_id, graph, transition.ready)
         if transition.run_ended:
             self._wakeups.wake(run_id)
@@ -34,9 +34,11 @@ class FollowUp:
             self.compensate(run_id, graph)
 
     def compensate(self, run_id: UUID, graph: Graph) -> bool:
-        """Plan and dispatch the compensations of a saga, or end it if none is left; return whether it did.
+        """Plan and dispatch the compensations of a saga, or end it if it has none left.
 
-        It does not while a step of the run still runs: the end of that step calls again.
+        Returns:
+            Whether the run changed. It does not while a step of the run still runs: the
+            end of that step calls this again.
         """
         transition = self._transitions.compensate(run_id, graph)
         if transition is None:
@@ -48,6 +50,6 @@ class FollowUp:
         return True
 
     def dispatch(self, run_id: UUID, graph: Graph, ready: Collection[int]) -> None:
-        """Hand steps that are ready to Celery."""
+        """Publish steps that are ready."""
         if ready:
             self._publisher.dispatch(graph, run_id, graph.ancestors(ready), ready)

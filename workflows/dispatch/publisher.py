@@ -1,4 +1,4 @@
-"""Handing canvases to Celery. A message is a hint: one that is not delivered costs time, never work."""
+"""Handing canvases to Celery. A message is a hint: its loss costs time, never work."""
 
 from __future__ import annotations
 
@@ -20,14 +20,32 @@ from celeriac.workflows.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Of the team's own app: what decides where a message goes and how it gets there.
+# The settings of the team's app that decide on the route of a message.
 _INHERITED = (
-    "broker_url", "broker_write_url", "broker_use_ssl", "broker_transport_options", "broker_connection_timeout",
-    "broker_pool_limit", "broker_login_method", "broker_failover_strategy", "broker_heartbeat",
-    "task_routes", "task_queues", "task_default_queue", "task_default_exchange", "task_default_exchange_type",
-    "task_default_routing_key", "task_default_priority", "task_default_delivery_mode", "task_queue_max_priority",
-    "task_create_missing_queues", "task_send_sent_event", "task_compression", "event_queue_prefix", "event_exchange",
-)  # fmt: skip
+    "broker_url",
+    "broker_write_url",
+    "broker_use_ssl",
+    "broker_transport_options",
+    "broker_connection_timeout",
+    "broker_pool_limit",
+    "broker_login_method",
+    "broker_failover_strategy",
+    "broker_heartbeat",
+    "task_routes",
+    "task_queues",
+    "task_default_queue",
+    "task_default_exchange",
+    "task_default_exchange_type",
+    "task_default_routing_key",
+    "task_default_priority",
+    "task_default_delivery_mode",
+    "task_queue_max_priority",
+    "task_create_missing_queues",
+    "task_send_sent_event",
+    "task_compression",
+    "event_queue_prefix",
+    "event_exchange",
+)
 _SECONDS_TO_CONNECT = 0.5
 _GIVE_UP_SOON = {
     "socket_connect_timeout": _SECONDS_TO_CONNECT,
@@ -37,14 +55,16 @@ _GIVE_UP_SOON = {
     "interval_step": 0,
     "interval_max": 0,
 }
-_SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE = 2.0
+_REST_SECONDS = 2.0  # how long a broker that failed is left alone
 
 
 def publishing_app(settings: Settings) -> Celery:
-    """Return a Celery app that publishes to the broker of ``settings`` and gives up soon when it is down.
+    """Return a Celery app that publishes to the broker of ``settings``.
+
+    The app gives up soon if the broker is down.
 
     Raises:
-        ConfigurationError: there is no broker.
+        ConfigurationError: the settings have no broker.
     """
     app = Celery("celeriac", broker=settings.require_broker_url(), set_as_current=False)
     app.conf.update(task_default_queue=settings.queue)
@@ -52,9 +72,10 @@ def publishing_app(settings: Settings) -> Celery:
 
 
 def publishing_app_like(team: Celery) -> Celery:
-    """Return a Celery app that publishes where ``team`` would, by its routes, and gives up soon when it is down.
+    """Return a Celery app that publishes to the broker of ``team`` by its routes.
 
-    The team's app would also subscribe to results of ours at its own result backend.
+    The app gives up soon if the broker is down. The team's app itself would also
+    subscribe to the results of steps at its own result backend.
     """
     app = Celery("celeriac", set_as_current=False)
     app.conf.update({key: team.conf.get(key) for key in _INHERITED if team.conf.get(key) is not None})
@@ -75,10 +96,10 @@ def _prepared(app: Celery) -> Celery:
 
 
 class Publisher:
-    """Publishes what is ready. Thread-safe, and safe to share with forked children.
+    """Publishes ready steps. Thread-safe, and safe to share with forked children.
 
-    Its weakness: a message that is sent while the broker fails may be lost without a word. The history knows that the
-    step is ready, and the reconciler dispatches it again.
+    Its weakness: a message that is sent while the broker fails may be lost without an
+    error. The history knows that the step is ready, and the reconciler redispatches it.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -90,14 +111,19 @@ class Publisher:
     ) -> bool:
         """Publish the canvases of the steps that are ready; see ``compile``.
 
+        After the broker failed, it is left alone for 2 s.
+
         Returns:
-            Whether the broker took them. If not, a line is logged and the reconciler will do it.
+            Whether the broker took them. If not, the failure is logged once and the
+            reconciler will dispatch the steps.
         """
+        if self._is_resting:
+            return False
         return self.publish(graph, run_id, compile(graph, completed, ready))
 
     def publish(self, graph: Graph, run_id: UUID, canvases: Iterable[Canvas]) -> bool:
         """Publish canvases; see ``dispatch``."""
-        if time.monotonic() < self._rest_until:
+        if self._is_resting:
             return False
         try:
             with self.app.producer_or_acquire() as producer, producer.batch():
@@ -105,15 +131,19 @@ class Publisher:
                     for message in messages_of(graph, run_id, canvas, self.app):
                         self._send(message, producer)
         except (OperationalError, KombuError, OSError) as error:
-            self._rest_until = time.monotonic() + _SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE
+            self._rest_until = time.monotonic() + _REST_SECONDS
             logger.warning(
                 "The broker did not take run %s (%s); it will be dispatched when the broker is back", run_id, error
             )
             return False
         return True
 
+    @property
+    def _is_resting(self) -> bool:
+        return time.monotonic() < self._rest_until
+
     def _send(self, message: Signature, producer: Any) -> None:
-        """Publish one signature as its ``apply_async`` would, without a quarter of the cost of that."""
+        """Publish a signature as ``apply_async`` does, at a quarter less cost."""
         amqp = self.app.amqp
         options = dict(message.options)
         route = amqp.router.route(

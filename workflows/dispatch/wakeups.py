@@ -1,6 +1,6 @@
-"""Waking those who wait for a run, through the broker's Redis.
+"""Waking the waiters of a run through the broker's Redis.
 
-A hint like every message: a waiter that is not woken polls, with pauses that grow.
+A hint, as every message is: a waiter that is not woken polls, with pauses that grow.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 TIMEOUT_SECONDS = 1.0
-FIRST_PAUSE_SECONDS = 0.05  # between two looks at the database, of a waiter that nobody will wake
-FIRST_PAUSE_LISTENING_SECONDS = 1.0  # of one that somebody should
+FIRST_PAUSE_SECONDS = 0.05  # between two polls of a waiter that is never woken
+FIRST_PAUSE_LISTENING_SECONDS = 1.0  # of a waiter that should be woken
 LONGEST_PAUSE_SECONDS = 4.0
 _REST_SECONDS = 5.0  # how long a Redis that did not answer is left alone
 
 
 def redis_address(broker_url: str) -> str | None:
-    """Return the address of the broker's Redis as redis-py reads it, or None if the broker is not Redis.
+    """Return the address of the broker's Redis as redis-py reads it.
 
-    Of a list of brokers to fail over between, as Celery reads it, this is the first.
+    Args:
+        broker_url: The address as Celery reads it. If it lists brokers to fail over
+            between, the first broker counts.
+
+    Returns:
+        None if the broker is not Redis.
     """
     broker_url = broker_url.partition(";")[0]
     parts = urlsplit(broker_url)
@@ -38,10 +43,10 @@ def redis_address(broker_url: str) -> str | None:
 
 
 class Wakeups:
-    """One channel for each run. Publishing and waiting never raise for want of Redis.
+    """Wakes waiters and waits, through a channel per run. Never raises errors of Redis.
 
     Args:
-        broker_url: The broker's address; if it is not Redis, nobody is woken.
+        broker_url: The broker's address; if it is not Redis, no waiter is woken.
     """
 
     def __init__(self, broker_url: str | None) -> None:
@@ -55,7 +60,7 @@ class Wakeups:
         self._rest_until = 0.0
 
     def wake(self, run_id: UUID) -> None:
-        """Wake whoever waits for the run."""
+        """Wake the waiters of the run."""
         if not self._client or time.monotonic() < self._rest_until:
             return
         try:
@@ -65,7 +70,7 @@ class Wakeups:
 
     @contextlib.contextmanager
     def listening(self, run_id: UUID) -> Iterator[Waiter]:
-        """Listen for the run, from now on: what is published after this returns a waiter is not missed."""
+        """Listen for the run; a wake-up after the waiter was returned is not missed."""
         if not self._client:
             yield Waiter(None)
             return
@@ -86,7 +91,11 @@ class Waiter:
         self._pause = FIRST_PAUSE_SECONDS if pubsub is None else FIRST_PAUSE_LISTENING_SECONDS
 
     def wait(self, seconds: float) -> None:
-        """Return when woken; at the latest after ``seconds``, or after a pause that grows with each call."""
+        """Return when woken, or after a pause that grows with each call.
+
+        Args:
+            seconds: The longest pause.
+        """
         pause = min(seconds, self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         until = time.monotonic() + pause
