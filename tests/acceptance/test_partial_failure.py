@@ -62,7 +62,7 @@ def test_an_order_that_cannot_be_shipped_is_undone_in_reverse_with_its_arguments
         run.retry()
 
 
-def test_a_saga_that_is_cancelled_while_a_step_runs_undoes_that_step_too(client, effects, gate, worker):
+def test_a_saga_that_is_cancelled_while_a_step_runs_compensates_that_step_too(client, effects, gate, worker):
     run = client.start(held_saga, "shoes", str(gate))
     wait_until(lambda: effects.of("hold_reserved"), 20, "the step runs")
     run.cancel("changed my mind")
@@ -81,7 +81,7 @@ def test_a_compensation_has_its_own_retries_and_when_they_are_used_up_an_operato
     assert run.wait(20) is RunStatus.COMPENSATION_FAILED
     assert len(effects.of("reserve_stubbornly.compensate")) == 2
     run.retry()
-    wait_until(lambda: run.status is RunStatus.FAILED, 20, "the saga is undone")
+    wait_until(lambda: run.status is RunStatus.FAILED, 20, "the saga is compensated")
     assert len(effects.of("reserve_stubbornly.compensate")) == 3
     assert run.view().error.step == "ship"
 

@@ -1,4 +1,4 @@
-"""Why does it not move? One reason for each step that has not run to its end."""
+"""Reasons why steps of a run have not run."""
 
 from datetime import timedelta
 
@@ -121,7 +121,7 @@ def anybody() -> LiveWorker:
     return worker(steps=("a", "b", "c", "on_failure", "a.compensate", "b.compensate"))
 
 
-def test_a_step_that_was_blocked_names_what_it_needed():
+def test_a_step_that_failed_upstream_names_the_steps_that_it_needed():
     steps = [
         *(
             step_view("a", status="failed"),
@@ -132,7 +132,7 @@ def test_a_step_that_was_blocked_names_what_it_needed():
     ]
     assert reasons(run_view(steps), anybody()) == {
         "b": "will not run: it needs a, which failed",
-        "c": "will not run: it needs b, which is blocked itself",
+        "c": "will not run: it needs b, which failed upstream",
         "e": "will not run: it needs a, which failed",
     }
 
@@ -154,24 +154,24 @@ def test_a_pending_step_waits_for_parents_that_have_not_ended_however_the_others
     assert reasons(run_view(steps), anybody())["c"] == "waits for b"
 
 
-UNDOING = [
+COMPENSATING = [
     *(step_view("a"), step_view("b"), step_view("c", status="ready")),
     *(step_view("a.compensate", status="pending", compensates="a"),),
 ]
 
 
-def test_in_a_saga_that_is_undone_forward_steps_do_not_run_and_compensations_wait_for_each_other():
-    steps = [*UNDOING, step_view("b.compensate", status="ready", compensates="b")]
+def test_in_a_saga_that_compensates_forward_steps_do_not_run_and_compensations_wait_for_each_other():
+    steps = [*COMPENSATING, step_view("b.compensate", status="ready", compensates="b")]
     found = reasons(run_view(steps, "compensating"), anybody())
-    assert found["c"] == "will not run, because the run is being undone"
+    assert found["c"] == "will not run, because the run is compensating"
     assert found["a.compensate"] == "waits for the compensations of steps that completed later"
     assert found["b.compensate"].startswith("is dispatched to queue 'celery'")
 
 
 def test_a_compensation_behind_one_that_failed_says_what_to_do():
-    steps = [*UNDOING, step_view("b.compensate", status="failed", compensates="b")]
+    steps = [*COMPENSATING, step_view("b.compensate", status="failed", compensates="b")]
     found = reasons(run_view(steps, "compensation_failed"), anybody())
-    assert found["c"] == "will not run, because the run is failed, and undoing it failed too"
+    assert found["c"] == "will not run, because the run is failed, and a compensation failed too"
     assert found["a.compensate"] == "waits for b.compensate, which failed; once that can succeed, retry the run"
 
 

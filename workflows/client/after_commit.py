@@ -1,4 +1,4 @@
-"""Dispatching runs that were started in a caller's transaction, once that transaction has committed."""
+"""Dispatching runs that a caller's transaction started, after its commit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GIVE_UP_AFTER_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartedRun:
-    """A run whose start belongs to a transaction of the caller's."""
+    """A run whose start belongs to the caller's transaction."""
 
     run_id: UUID
     graph: Graph
@@ -32,12 +32,14 @@ class StartedRun:
 class AfterCommit:
     """Publishes runs from a thread, as soon as other connections see them.
 
-    SQLAlchemy tells of a commit before it sends it, and a savepoint may have been rolled
-    back before. So the thread looks for the run's row, and publishes when it is there: a
-    message that overtook the commit would find no run and be dropped.
+    SQLAlchemy calls its commit listeners before it sends the commit, and a savepoint
+    may have been rolled back before. So the thread looks for the run's row, and
+    publishes when the row is there: a message that overtook the commit would find no
+    run and be dropped.
 
-    Its weakness: a process that ends right after its commit publishes nothing, and a
-    commit that takes longer than 5 s is not waited for. The reconciler dispatches both.
+    Its weakness: a process that ends right after its commit publishes nothing, and the
+    thread does not wait for a commit that takes longer than 5 s. The reconciler
+    dispatches both.
     """
 
     def __init__(self, runs: RunStore, publisher: Publisher) -> None:
@@ -45,7 +47,7 @@ class AfterCommit:
         self._publisher = publisher
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[list[StartedRun]] = queue.SimpleQueue()
-        self._pid: int | None = None  # of the process in which the thread runs; a fork has none
+        self._pid: int | None = None  # of the process that has the thread; a forked child has none
 
     def dispatch(self, started: list[StartedRun]) -> None:
         """Publish runs once they are visible. Returns at once."""
@@ -66,7 +68,7 @@ class AfterCommit:
             except CeleriacError as error:
                 logger.warning("%d started runs are left to the reconciler: %s", len(started), error)
             except Exception:
-                # The thread must live: it serves all transactions of the process.
+                # The thread must live: all transactions of the process need it.
                 logger.exception("%d started runs are left to the reconciler", len(started))
 
     def _publish(self, started: list[StartedRun]) -> None:

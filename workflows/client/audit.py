@@ -1,4 +1,4 @@
-"""The audit: does what the projections say follow from the events?"""
+"""The audit: whether the projections follow from the events."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from celeriac.workflows.history.runs import RunStore
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Discrepancy:
-    """Something in the tables that does not follow from the history."""
+    """A value in the tables that does not follow from the history."""
 
     run_id: UUID
     what: str
 
 
 class Audit:
-    """Folds histories and compares. Reads only; safe while workers run, because it looks twice at what moves."""
+    """Folds histories and compares them with the tables.
+
+    Reads only. Safe while workers run: it reads a run again if its history has grown.
+    """
 
     def __init__(self, reader: Reader, runs: RunStore) -> None:
         self._reader = reader
         self._runs = runs
 
     def audit(self, run_ids: Iterable[UUID]) -> Iterator[tuple[UUID, tuple[Discrepancy, ...]]]:
-        """Yield for each run what is wrong with it; an empty tuple if nothing is.
+        """Yield each run with its discrepancies; an empty tuple if the run has none.
 
         Raises:
-            UnknownRun: a run is not there.
+            UnknownRun: a run does not exist.
         """
         for run_id in run_ids:
             yield run_id, self._examine(run_id)
@@ -53,15 +56,17 @@ class Audit:
 
 
 def _differences(state: RunState, graph: Graph, run: Any, tasks: list[Any]) -> Iterator[str]:
-    for what in ("status", "remaining", "unhandled_failures", "compensations", "ended_by"):
-        told, found = getattr(state, what), getattr(run, what)
-        if told != found:
-            yield f"the run's {what} is {found!r}; by its events it is {told!r}"
+    for column in ("status", "remaining", "unhandled_failures", "compensations", "ended_by"):
+        expected = getattr(state, column)
+        found = getattr(run, column)
+        if expected != found:
+            yield f"the run's {column} is {found!r}; by its events it is {expected!r}"
     if len(tasks) != len(state.steps):
         yield f"the run has {len(tasks)} steps; its graph has {len(state.steps)}"
         return
     for node, task, step in zip(graph.nodes, tasks, state.steps, strict=True):
-        for what in ("status", "remaining", "attempt", "lost", "ended_by"):
-            told, found = getattr(step, what), getattr(task, what)
-            if told != found:
-                yield f"step {node.name!r}: {what} is {found!r}; by its events it is {told!r}"
+        for column in ("status", "remaining", "attempt", "lost", "ended_by"):
+            expected = getattr(step, column)
+            found = getattr(task, column)
+            if expected != found:
+                yield f"step {node.name!r}: {column} is {found!r}; by its events it is {expected!r}"

@@ -1,4 +1,4 @@
-"""The transaction of a caller that a start belongs to: of SQLAlchemy, or of Django."""
+"""The caller's transaction that a start belongs to: of SQLAlchemy, or of Django."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from celeriac.workflows.history.statements import driver_sql, statement
 
 
 class DjangoConnection(Protocol):
-    """``django.db.connection``, or one of ``django.db.connections``."""
+    """``django.db.connection``, or a member of ``django.db.connections``."""
 
     vendor: str
 
@@ -31,27 +31,28 @@ SyncTransaction: TypeAlias = Connection | Session | scoped_session[Any] | Django
 
 
 class CallersTransaction(Protocol):
-    """Runs statements in a transaction of the caller's, and is told when it commits."""
+    """Executes statements in the caller's transaction, and acts on its commit."""
 
     def scalar(self, name: str, parameters: Mapping[str, object]) -> Any:
-        """Execute a named statement; return the first column of its first row, or None."""
+        """Execute a named statement; return its first column, or None for no row."""
 
     def dispatch_after_commit(self, started: StartedRun) -> None:
-        """Publish a run once the transaction has committed; forget it if the transaction is rolled back."""
+        """Publish a run after the commit; do nothing after a rollback."""
 
 
 class CallersTransactions:
-    """Recognises the transactions that callers hand over, and dispatches after their commits."""
+    """Recognises the transactions of callers, and dispatches after their commits."""
 
     def __init__(self, after_commit: AfterCommit) -> None:
         self._after_commit = after_commit
         self._listeners: WeakKeyDictionary[Connection, _CommitListener] = WeakKeyDictionary()
 
     def of(self, given: SyncTransaction) -> CallersTransaction:
-        """Return the transaction behind an object that a caller hands to ``Client.within``.
+        """Return the transaction behind the argument of ``Client.within``.
 
         Raises:
-            ConfigurationError: the object is of no known kind, or not of Postgres.
+            ConfigurationError: the object has no supported type, or is not a
+                connection to Postgres.
         """
         if isinstance(given, Session | scoped_session):
             given = given.connection()
@@ -93,7 +94,7 @@ class _SqlAlchemyTransaction:
 
 
 class _CommitListener:
-    """Dispatches the runs that were started in the current transaction of a connection when it commits."""
+    """Dispatches, when a connection commits, the runs that its transaction started."""
 
     def __init__(self, connection: Connection, after_commit: AfterCommit) -> None:
         self.started: list[StartedRun] = []

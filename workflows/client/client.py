@@ -1,4 +1,4 @@
-"""The client: start runs, look at them and control them, from a web app, a script or the command line."""
+"""The client: starts, finds and controls runs, for web apps, scripts and commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 
 class Filters(TypedDict, total=False):
-    """The runs to control, and how; see ``Client.control``."""
+    """The arguments of ``Client.control``, but for the action."""
 
     workflow: str | None
     status: RunStatus | str | None
@@ -43,21 +43,21 @@ class Filters(TypedDict, total=False):
 
 
 class Client:
-    """Starts runs and finds them. Thread-safe; make one per process and keep it.
+    """Starts, finds and controls runs. Thread-safe; make one per process and keep it.
 
     Args:
-        settings: Where database and broker are, and which modules have workflows.
-        catalog: The workflows that can be started by name; by default those of ``settings.imports``, which are imported
-            when a name is first asked for.
-        celery: The team's own app, so that steps go where its routes send them; by default one is made
-            from the settings.
+        settings: The addresses of database and broker, and the modules with workflows.
+        catalog: The workflows that can be started by name. The default are those of
+            ``settings.imports``, which are imported when a name is first needed.
+        celery: The team's own app, so that steps go where its routes send them. The
+            default is made from the settings.
 
     Attributes:
         settings: As given.
         services: The parts behind the client, for Celeriac's own tools.
 
     Raises:
-        ConfigurationError: there is no database or no broker in the settings.
+        ConfigurationError: the settings have no database or no broker.
     """
 
     def __init__(self, settings: Settings, *, catalog: Catalog | None = None, celery: Celery | None = None) -> None:
@@ -70,7 +70,7 @@ class Client:
         """Return a client with the settings of the environment.
 
         Raises:
-            ConfigurationError: a setting is missing or cannot work.
+            ConfigurationError: a setting is missing or invalid.
         """
         return cls(Settings.from_env())
 
@@ -97,7 +97,7 @@ class Client:
         """Return if the database has the schema that this version needs.
 
         Raises:
-            SchemaMismatch: it has another, or none.
+            SchemaMismatch: the database has another schema, or none.
             DatabaseUnavailable: Postgres does not answer.
         """
         schema.check(self.services.stores.database)
@@ -105,13 +105,13 @@ class Client:
     def start(self, workflow: Workflow[P, R] | WorkflowUse[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
         """Start a run.
 
-        Once the transaction has committed, the run will be carried on to its end. A broker that is down
-        delays it until the broker is back.
+        Once the start has committed, the run will be continued to its end. A broker
+        that is down delays the run until the broker is back.
 
         Args:
             workflow: The workflow, or ``workflow.options(idempotency_key=…, tags=…)``.
-            *args: Its arguments; they are validated before anything is written.
-            **kwargs: Its arguments by name.
+            *args: The workflow's arguments, which are validated before any write.
+            **kwargs: The workflow's arguments by name.
 
         Raises:
             InputInvalid: the arguments do not fit; nothing was written.
@@ -122,11 +122,14 @@ class Client:
         return self._starter.record(self._starter.with_values(workflow, args, kwargs))
 
     def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> Run[Any]:
-        """Start a run of the workflow of that name with JSON data, as a command or an HTTP request has it.
+        """Start a run of a workflow by its name, with JSON data.
+
+        For input from a command line or an HTTP request.
 
         Args:
-            name: Of the workflow, which a module of the settings defines.
-            value: A JSON object by parameter name, or the value of the only parameter; None if it needs no input.
+            name: The name of the workflow, which a module of the settings defines.
+            value: A JSON object by parameter name, or the value of the only parameter;
+                None if the workflow needs no input.
             options: See ``StartOptionArgs``.
 
         Raises:
@@ -145,11 +148,12 @@ class Client:
     def within(
         self, transaction: SyncTransaction | AsyncSession | AsyncConnection, /
     ) -> TransactionClient | AsyncTransactionClient:
-        """Return a client whose starts belong to a transaction of the caller's.
+        """Return a client whose starts belong to the caller's transaction.
 
         Args:
-            transaction: A SQLAlchemy ``Connection``, ``Session``, ``AsyncConnection`` or ``AsyncSession`` on the
-                database that has Celeriac's tables, or ``django.db.connection``.
+            transaction: A SQLAlchemy ``Connection``, ``Session``, ``AsyncConnection``
+                or ``AsyncSession`` on the database that has Celeriac's tables, or
+                ``django.db.connection``.
         """
         if hasattr(transaction, "run_sync"):
             return AsyncTransactionClient(self.services, cast("AsyncSession | AsyncConnection", transaction))
@@ -160,22 +164,23 @@ class Client:
     @overload
     def get(self, run_id: uuid.UUID | str, workflow: Workflow[..., R]) -> Run[R]: ...
     def get(self, run_id: uuid.UUID | str, workflow: Workflow[..., R] | None = None) -> Run[Any]:
-        """Return the run of that id.
+        """Return the run with an id.
 
         Args:
             run_id: The id, also as text.
-            workflow: Its workflow, for a result of the right type; by default looked up in the catalog.
+            workflow: The run's workflow, for a result of the right type. The default is
+                looked up in the catalog.
 
         Raises:
-            UnknownRun: there is none, or it is not a run of that workflow.
+            UnknownRun: there is no such run, or it is not a run of that workflow.
         """
-        known = _parse(run_id)
-        view = self.services.stores.reader.run(known, steps=False)
+        parsed = _parse(run_id)
+        view = self.services.stores.reader.run(parsed, steps=False)
         if workflow is None:
-            return Run(self.services, known, self.services.decoder_of(view))
+            return Run(self.services, parsed, self.services.decoder_of(view))
         if view.workflow != workflow.name:
             raise UnknownRun(run_id=run_id)
-        return Run(self.services, known, workflow.decode_result)
+        return Run(self.services, parsed, workflow.decode_result)
 
     def list(
         self,
@@ -190,9 +195,9 @@ class Client:
 
         Args:
             workflow: Only runs of this workflow.
-            status: Only runs in this state.
-            tags: Only runs with all of these.
-            limit: At most so many.
+            status: Only runs with this status.
+            tags: Only runs with all of these tags.
+            limit: The highest number of runs; None: all.
             after: Only runs that started before this run, for the next page.
         """
         return self.services.stores.reader.find(
@@ -209,19 +214,20 @@ class Client:
         reason: str | None = None,
         dry_run: bool = False,
     ) -> builtins.list[uuid.UUID]:
-        """Pause, resume, cancel or terminate all runs that fit; runs that are already in that state, or have ended, are
-        skipped.
+        """Pause, resume, cancel or terminate all runs that fit.
+
+        Skips runs that are already in the requested state, or have ended.
 
         Args:
             action: The change to make.
             workflow: Only runs of this workflow.
-            status: Only runs in this state.
-            tags: Only runs with all of these.
-            reason: For the history, of cancelling or terminating.
-            dry_run: Only tell which runs would change.
+            status: Only runs with this status.
+            tags: Only runs with all of these tags.
+            reason: The reason for cancelling or terminating, for the history.
+            dry_run: Change no run; return the runs that would change.
 
         Returns:
-            The ids of the runs that changed, or would, the latest first.
+            The ids of the runs that changed, or would change, the latest first.
         """
         wanted = _status(status)
         fitting = [
@@ -234,7 +240,11 @@ class Client:
     def control_runs(
         self, action: Action, run_ids: Collection[uuid.UUID], reason: str | None = None
     ) -> builtins.list[uuid.UUID]:
-        """Pause, resume, cancel or terminate these runs; return the ids of those that changed, in the order given."""
+        """Pause, resume, cancel or terminate these runs.
+
+        Returns:
+            The ids of the runs that changed, in the order of ``run_ids``.
+        """
         changed = self.services.control.control_all(action, run_ids, reason) if run_ids else set()
         return [run_id for run_id in run_ids if run_id in changed]
 
@@ -243,7 +253,7 @@ class Client:
         return self.control(Action.PAUSE, **filters)
 
     def resume(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
-        """Let all paused runs that fit go on; see ``control``."""
+        """Resume all paused runs that fit; see ``control``."""
         return self.control(Action.RESUME, **filters)
 
     def cancel(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
@@ -257,11 +267,14 @@ class Client:
     def audit(
         self, run_id: uuid.UUID | str | None = None, on_progress: Callable[[int], None] | None = None
     ) -> builtins.list[Discrepancy]:
-        """Compare projections with events, of one run or of all; an empty list means that they agree.
+        """Compare projections with events, of a run or of all runs.
 
         Args:
-            run_id: The run; None audits all.
+            run_id: The run; None audits all runs.
             on_progress: Called with the number of runs audited so far.
+
+        Returns:
+            The differences; an empty list if projections and events agree.
 
         Raises:
             UnknownRun: there is no such run.

@@ -1,4 +1,4 @@
-"""Controlling runs: pause, resume, cancel, terminate and retry, of one run or of all that fit a filter."""
+"""Controlling runs: pause, resume, cancel, terminate, retry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from celeriac.workflows.history.stores import Stores
 
 
 class Action(StrEnum):
-    """A request to change a run; the value is the word by which messages report it."""
+    """A request to change a run. Its value is the word for the change in messages."""
 
     PAUSE = "paused"
     RESUME = "resumed"
@@ -22,23 +22,23 @@ class Action(StrEnum):
     TERMINATE = "terminated"
 
     def applies_to(self, status: RunStatus) -> bool:
-        """Return whether this would change a run of that status."""
+        """Return whether the action would change a run with a status."""
         if self is Action.PAUSE:
             return status.accepts_work
         if self is Action.RESUME:
             return status is RunStatus.PAUSED
-        if self is Action.CANCEL:  # a compensating run is on its way out already
+        if self is Action.CANCEL:  # a compensating run is about to end already
             return status.is_open
         return not status.is_terminal
 
 
 class RunControl:
-    """Applies actions. Each is idempotent: a run that is already in the requested state stays there.
+    """Applies actions. A run that is already in the requested state stays there.
 
     Args:
-        stores: Where runs are.
-        dispatch: Takes the steps that a resumed or retried run may start.
-        run_timeout_seconds: Of a retried run whose workflow has no timeout.
+        stores: The stores that have the runs.
+        dispatch: Publishes the steps that a resumed or retried run may start.
+        run_timeout_seconds: The timeout of a retried run whose workflow has none.
     """
 
     def __init__(self, stores: Stores, dispatch: Dispatch, run_timeout_seconds: float) -> None:
@@ -47,7 +47,7 @@ class RunControl:
         self._run_timeout_seconds = run_timeout_seconds
 
     def control(self, action: Action, run_id: UUID, reason: str | None = None) -> None:
-        """Apply an action to one run.
+        """Apply an action to a run.
 
         Raises:
             UnknownRun: there is no such run.
@@ -62,7 +62,7 @@ class RunControl:
             raise InvalidRunState(run_id=run_id, status=status.value, action=action.value)
 
     def control_all(self, action: Action, run_ids: Collection[UUID], reason: str | None = None) -> set[UUID]:
-        """Apply an action to the runs that it would change; return those that it changed."""
+        """Apply an action to runs; return the runs that changed."""
         store = self._stores.control
         if action is Action.PAUSE:
             return store.pause(run_ids)
@@ -80,11 +80,12 @@ class RunControl:
         return changed
 
     def retry(self, run_id: UUID) -> None:
-        """Let a failed run go on from its failed steps.
+        """Retry a failed run from its failed steps.
 
         Raises:
             UnknownRun: there is no such run.
-            InvalidRunState: the run has not failed, or it is a saga that was compensated.
+            InvalidRunState: the run has not failed, or it is a saga that was
+                compensated.
         """
         graph = self._graph_of(run_id)
         timeout = self._run_timeout_seconds if graph.timeout is None else graph.timeout

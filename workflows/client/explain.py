@@ -1,4 +1,4 @@
-"""Why does it not move? A reason for every step that has not run. Pure."""
+"""Reasons why steps of a run have not run. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Reason:
 
 
 def explain(run: RunView, workers: Collection[LiveWorker], *, default_queue: str, now: datetime) -> tuple[Reason, ...]:
-    """Return a reason for each step of a run that has not run to its end, in the order of the graph.
+    """Return a reason for each step that has not run to its end, in the graph's order.
 
     Args:
         run: The run with its steps.
-        workers: Those alive now.
-        default_queue: Where steps without a queue of their own go.
+        workers: The workers that are alive now.
+        default_queue: The queue of steps without a queue of their own.
         now: The time.
     """
     open_steps = [step for step in run.steps if step.status not in (StepStatus.COMPLETED, StepStatus.FAILED)]
@@ -45,27 +45,27 @@ def _why(step: StepView, run: RunView, known: Mapping[str, StepView]) -> str | N
         return _why_not(step, known)
     if step.compensates is None and step.hook is None:
         if run.status is RunStatus.COMPENSATING:
-            return "will not run, because the run is being undone"
+            return "will not run, because the run is compensating"
         if run.status.is_terminal:
             return f"will not run, because the run is {_in_words(run.status)}"
     elif run.status in (RunStatus.CANCELLED, RunStatus.TERMINATED):
         return f"will not run, because the run is {run.status}"
     if step.status is StepStatus.PENDING and step.compensates is not None:
-        return _why_not_undone(run)
+        return _why_not_compensating(run)
     if step.status is StepStatus.PENDING:
         return "waits for " + ", ".join(name for name in step.parents if not known[name].status.is_terminal)
     if step.status is StepStatus.RETRYING:
         reason = f" ({step.error.type}: {step.error.message})" if step.error else ""
         if run.status is RunStatus.PAUSED:
             return f"waits for its retry; the run is paused{reason}"
-        return f"waits for its retry at {_clock(step.due_at)}, after attempt {step.attempt} failed{reason}"
+        return f"waits for its retry {_clock(step.due_at)}, after attempt {step.attempt} failed{reason}"
     if run.status is RunStatus.PAUSED:
         return "is ready; the run is paused"
     return None
 
 
 def _why_not(step: StepView, known: Mapping[str, StepView]) -> str:
-    """Return why a step that was blocked or skipped will not run."""
+    """Return why a step that is upstream_failed or skipped will not run."""
     if step.handles is not None:
         return f"is not needed: {step.handles} has not failed"
     ends = {name: known[name].status for name in step.parents}
@@ -78,8 +78,8 @@ def _why_not(step: StepView, known: Mapping[str, StepView]) -> str:
     return f"is not needed: {', '.join(skipped)} was skipped" if skipped else "is not needed: nothing before it failed"
 
 
-def _why_not_undone(run: RunView) -> str:
-    """Return what a compensation waits for that is not the next."""
+def _why_not_compensating(run: RunView) -> str:
+    """Return why a compensation waits that is not the next in the plan."""
     stuck = [step.name for step in run.steps if step.compensates and step.status is StepStatus.FAILED]
     if stuck:
         return f"waits for {stuck[0]}, which failed; once that can succeed, retry the run"
@@ -87,7 +87,7 @@ def _why_not_undone(run: RunView) -> str:
 
 
 def _in_words(status: RunStatus) -> str:
-    return "failed, and undoing it failed too" if status is RunStatus.COMPENSATION_FAILED else status.value
+    return "failed, and a compensation failed too" if status is RunStatus.COMPENSATION_FAILED else status.value
 
 
 def _why_unclaimed(step: StepView, workers: Collection[LiveWorker], queue: str, now: datetime) -> str:
@@ -104,8 +104,8 @@ def _why_unclaimed(step: StepView, workers: Collection[LiveWorker], queue: str, 
 
 
 def _clock(instant: datetime | None) -> str:
-    return "once the run goes on" if instant is None else instant.astimezone().strftime("%H:%M:%S")
+    return "once the run accepts work" if instant is None else instant.astimezone().strftime("at %H:%M:%S")
 
 
 def _ended(status: StepStatus) -> str:
-    return "failed" if status is StepStatus.FAILED else "is blocked itself"
+    return "failed" if status is StepStatus.FAILED else "failed upstream"

@@ -1,4 +1,4 @@
-"""A handle on one run."""
+"""A handle on a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_WAIT_SECONDS = 3_600.0
 
 
 class Run(Generic[R]):
-    """One execution of a workflow. Each property and method asks the database anew.
+    """An execution of a workflow. Each property and method queries the database.
 
     Attributes:
         id: The run's id.
@@ -38,7 +38,7 @@ class Run(Generic[R]):
 
     @property
     def status(self) -> RunStatus:
-        """The run's state now.
+        """The run's status now.
 
         Raises:
             UnknownRun: the transaction that starts it has not committed.
@@ -46,7 +46,7 @@ class Run(Generic[R]):
         return self._services.stores.runs.status(self.id)
 
     def view(self, *, steps: bool = True) -> RunView:
-        """Return the run with its times, its error, and its steps unless they are not wanted."""
+        """Return the run with its times and error, and by default with its steps."""
         return self._services.stores.reader.run(self.id, steps=steps)
 
     def steps(self) -> tuple[StepView, ...]:
@@ -61,12 +61,12 @@ class Run(Generic[R]):
         """Return a reason for each step that has not run to its end.
 
         Args:
-            view: The run as last seen, with its steps; None looks anew.
+            view: An earlier view of the run, with its steps; None reads the run.
         """
         return self._services.explain(self.view() if view is None else view)
 
     def pause(self) -> None:
-        """Pause the run: running steps finish, no step starts. A paused run stays paused.
+        """Pause the run, unless it is paused: running steps finish, no step starts.
 
         Raises:
             InvalidRunState: the run has ended, or is compensating.
@@ -74,7 +74,7 @@ class Run(Generic[R]):
         self._services.control.control(Action.PAUSE, self.id)
 
     def resume(self) -> None:
-        """Let the run go on at once, if it is paused.
+        """Resume the run at once, if it is paused.
 
         Raises:
             InvalidRunState: the run has ended, or is compensating.
@@ -82,7 +82,10 @@ class Run(Generic[R]):
         self._services.control.control(Action.RESUME, self.id)
 
     def cancel(self, reason: str | None = None) -> None:
-        """End the run: running steps are asked to stop, no step starts. A cancelled run stays cancelled.
+        """Cancel the run, unless it is cancelled.
+
+        Running steps are asked to stop, and no step starts. A saga is compensated
+        first.
 
         Raises:
             InvalidRunState: the run has ended otherwise.
@@ -90,7 +93,9 @@ class Run(Generic[R]):
         self._services.control.control(Action.CANCEL, self.id, reason)
 
     def terminate(self, reason: str | None = None) -> None:
-        """End the run at once: workers kill processes that run its steps, where their pool can.
+        """Terminate the run at once.
+
+        Workers kill the processes that run its steps, where their pool can.
 
         Raises:
             InvalidRunState: the run has ended otherwise.
@@ -98,36 +103,36 @@ class Run(Generic[R]):
         self._services.control.control(Action.TERMINATE, self.id, reason)
 
     def retry(self) -> None:
-        """Let a failed run go on from its failed steps. Completed steps are not run again.
+        """Retry a failed run from its failed steps. Completed steps do not run again.
 
         Raises:
-            InvalidRunState: the run has not failed, so there is nothing to retry.
+            InvalidRunState: the run has not failed, so no step can be retried.
         """
         self._services.control.retry(self.id)
 
     def fork(self, from_step: str, *, version: str | None = None) -> Run[Any]:
-        """Start a new run with the same input that reuses the results of all steps before a given step.
+        """Start a new run with the same input that reuses the results before a step.
 
         Args:
-            from_step: The name of the step to run anew, with all its dependents.
-            version: Of the workflow; by default the very graph of this run.
+            from_step: The name of the step to run again, with all its dependents.
+            version: The version of the workflow; None takes the graph of this run.
 
         Raises:
             DefinitionError: there is no such step.
-            UnknownWorkflow: this process does not know that version.
+            UnknownWorkflow: this process has no such version.
         """
         forked = self._services.fork(self.id, from_step, version)
         view = self._services.stores.reader.run(forked, steps=False)
         return Run(self._services, forked, self._services.decoder_of(view))
 
     def wait(self, timeout: float | None = None) -> RunStatus:
-        """Wait for the run to end and return the state it ended in.
+        """Wait for the run to end and return its status.
 
         Args:
             timeout: Seconds to wait at most; None waits until the run ends.
 
         Raises:
-            ResultTimeout: it has not ended by then. The run goes on.
+            ResultTimeout: the run has not ended by then, and continues.
         """
         until = None if timeout is None else time.monotonic() + timeout
         with self._services.dispatch.wakeups.listening(self.id) as waiter:
@@ -139,15 +144,17 @@ class Run(Generic[R]):
         return status
 
     def result(self, timeout: float | None = None) -> R:
-        """Wait for the run to end and return the result of its workflow, as the type it is annotated with.
+        """Wait for the run to end and return its result.
+
+        The result has the type that the workflow is annotated with.
 
         Args:
             timeout: Seconds to wait at most; None waits until the run ends.
 
         Raises:
-            RunFailed: the run failed; the error's ``type`` and ``reason`` are those of the step's, for you to read,
-                and its ``public_message`` is for anybody.
-            ResultTimeout: it has not ended by then. The run goes on.
+            RunFailed: the run failed. The error's ``type`` and ``reason`` are those of
+                the step, for you to read; its ``public_message`` is for anybody.
+            ResultTimeout: the run has not ended by then, and continues.
         """
         return self._decode(self._result_text(timeout))
 

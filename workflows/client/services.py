@@ -1,4 +1,4 @@
-"""The parts that a client and its runs share: settings, stores, dispatch, control and the catalog."""
+"""The parts that a client and its runs share: settings, stores, dispatch, control."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from celeriac.workflows.settings import Settings
 
 
 class Services:
-    """Everything behind a client. Thread-safe; opens connections when they are first used.
+    """All parts of a client. Thread-safe; opens connections when they are first used.
 
     Args:
-        settings: Where database and broker are, and which modules have workflows.
-        catalog: The workflows that can be started by name; None imports those of ``settings.imports``.
-        celery: The team's own app; None makes one from the settings.
+        settings: The addresses of database and broker, and the modules with workflows.
+        catalog: The workflows that can be started by name; None imports those of
+            ``settings.imports``.
+        celery: The team's own app; None makes an app from the settings.
     """
 
     def __init__(self, settings: Settings, catalog: Catalog | None, celery: Celery | None) -> None:
@@ -58,12 +59,15 @@ class Services:
         self._app.close()
 
     def decoder_of(self, view: RunView) -> Callable[[str], Any]:
-        """Return the function that turns a run's result from JSON into its type, if this process knows the workflow."""
+        """Return the function that turns a run's result from JSON into its type.
+
+        If this process does not have the workflow, the result stays JSON data.
+        """
         workflow = self.catalog.workflow_of(view.workflow, view.graph_hash)
         return json.loads if workflow is None else workflow.decode_result
 
     def explain(self, view: RunView) -> tuple[Reason, ...]:
-        """Return why steps of a run have not run to their end."""
+        """Return why steps of a run have not run to their ends."""
         return explain(
             view,
             self.stores.leases.live_workers(),
@@ -72,7 +76,7 @@ class Services:
         )
 
     def fork(self, run_id: UUID, from_step: str, version: str | None) -> UUID:
-        """Start a run that reuses results of another and dispatch it; see ``Run.fork``."""
+        """Start and dispatch a run that reuses results of another; see ``Run.fork``."""
         stores = self.stores
         original = stores.reader.run(run_id)
         run_input = stores.reader.input(run_id)
@@ -80,7 +84,8 @@ class Services:
             graph = stores.runs.graph(original.graph_hash)
         else:
             workflow = self.catalog.workflow(original.workflow, version)
-            graph, run_input = workflow.graph, workflow.encode_json_input(json.loads(run_input))
+            graph = workflow.graph
+            run_input = workflow.encode_json_input(json.loads(run_input))
         standing = standing_results(original, stores.runs.graph(original.graph_hash))
         reused = reusable(graph, standing, from_step)
         forked, transition = stores.runs.fork(

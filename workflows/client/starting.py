@@ -1,4 +1,4 @@
-"""Starting runs: in a transaction of our own, or in a caller's."""
+"""Starting runs, in a transaction of their own or in the caller's."""
 
 from __future__ import annotations
 
@@ -36,18 +36,17 @@ class Starter:
 
         Raises:
             InputInvalid: the arguments do not fit.
-            TypeError: it is no workflow.
+            TypeError: ``workflow`` is not a workflow.
         """
-        if isinstance(workflow, WorkflowUse):
-            bare, options = workflow.workflow, workflow.chosen
-        elif isinstance(workflow, Workflow):
-            bare, options = workflow, StartOptions()
-        else:
+        if isinstance(workflow, Workflow):
+            workflow = workflow.options()
+        if not isinstance(workflow, WorkflowUse):
             raise TypeError(
                 f"start(…) takes a workflow, as @workflow makes it, not {workflow!r}. "
                 "By name a run is started with start_by_name('order_processing', {…})."
             )
-        return Start(workflow=bare, run_input=bare.encode_input(args, kwargs), options=options)
+        bare = workflow.workflow
+        return Start(workflow=bare, run_input=bare.encode_input(args, kwargs), options=workflow.chosen)
 
     def by_name(self, name: str, value: Any, options: StartOptionArgs) -> Start:
         """Return the start of a workflow by its name with JSON data.
@@ -62,7 +61,7 @@ class Starter:
         )
 
     def record(self, start: Start, transaction: CallersTransaction | None = None) -> Run[Any]:
-        """Record a start, and dispatch the run once that has committed.
+        """Record a start, and dispatch the run after the commit.
 
         Raises:
             IdempotencyKeyReused: the key started a run with other input before.
@@ -85,5 +84,8 @@ class Starter:
         return Run(self._services, run_id, start.workflow.decode_result)
 
     def prepare(self, start: Start) -> None:
-        """Store the graph of a start, so that recording it needs no connection but the caller's."""
+        """Store the graph of a start, on a connection that is not the caller's.
+
+        ``record`` then needs no connection but the caller's.
+        """
         self._services.stores.runs.keep(start.workflow.graph)

@@ -1,4 +1,4 @@
-"""Clients whose starts belong to a transaction of the caller's."""
+"""Clients whose starts belong to the caller's transaction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 class TransactionClient:
-    """Starts runs in a transaction of the caller's; made by ``Client.within``.
+    """Starts runs in the caller's transaction; made by ``Client.within``.
 
     The runs exist if the caller commits, and not if the caller rolls back. They are
     dispatched within 100 ms of the commit.
@@ -36,7 +36,7 @@ class TransactionClient:
         return self._record(self._starter.with_values(workflow, args, kwargs))
 
     def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> Run[Any]:
-        """Start a run of the workflow of that name; see ``Client.start_by_name``."""
+        """Start a run of a workflow by its name; see ``Client.start_by_name``."""
         return self._record(self._starter.by_name(name, value, options))
 
     def _record(self, start: Start) -> Run[Any]:
@@ -44,7 +44,10 @@ class TransactionClient:
 
 
 class AsyncTransactionClient:
-    """Starts runs in a transaction of an ``AsyncSession`` or ``AsyncConnection``; made by ``Client.within``."""
+    """Starts runs in the transaction of an ``AsyncSession`` or ``AsyncConnection``.
+
+    Made by ``Client.within``; otherwise as ``TransactionClient``.
+    """
 
     def __init__(self, services: Services, transaction: AsyncSession | AsyncConnection) -> None:
         self._services = services
@@ -56,7 +59,7 @@ class AsyncTransactionClient:
         return await self._record(self._starter.with_values(workflow, args, kwargs))
 
     async def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> Run[Any]:
-        """Start a run of the workflow of that name; see ``Client.start_by_name``."""
+        """Start a run of a workflow by its name; see ``Client.start_by_name``."""
         return await self._record(self._starter.by_name(name, value, options))
 
     async def _record(self, start: Start) -> Run[Any]:
