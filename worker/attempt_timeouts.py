@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from celeriac.worker.retry_decision import wait_before_retry
 from celeriac.workflows.dispatch.follow_up import FollowUp
+from celeriac.workflows.engine.log_fields import attempt_fields
 from celeriac.workflows.engine.retry import Retry
 from celeriac.workflows.errors import StepTimedOut
 from celeriac.workflows.history.reconciliation import TimedOut
@@ -55,12 +56,7 @@ class AttemptTimeouts:
             error,
             attempt.run_id,
             attempt.lease,
-            extra={
-                "run_id": str(attempt.run_id),
-                "step": attempt.name,
-                "attempt": attempt.attempt,
-                "action": "timed_out",
-            },
+            extra=attempt_fields(attempt, "timed_out"),
         )
         self._follow_up.after(attempt.run_id, graph, transition)
         return True

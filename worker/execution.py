@@ -23,6 +23,7 @@ from celeriac.workflows.authoring.context import StepContext
 from celeriac.workflows.authoring.steps import Step
 from celeriac.workflows.dispatch.dispatch import Dispatch
 from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.log_fields import attempt_fields
 from celeriac.workflows.engine.resolving import RunValues
 from celeriac.workflows.engine.templates import needs_run_error
 from celeriac.workflows.errors import StepError
@@ -159,7 +160,12 @@ class StepExecutor:
         try:
             released = self._stores.attempts.release(attempt)
         except psycopg.Error as error:
-            logger.warning("Step %s could not be released: %s", attempt.name, error)
+            logger.warning(
+                "Step %s could not be released: %s",
+                attempt.name,
+                error,
+                extra=attempt_fields(attempt, "release_failed"),
+            )
             return
         if released:
             position = attempt.position
@@ -342,7 +348,7 @@ class StepExecutor:
             "Attempt %d of step %s is superseded",
             attempt.attempt,
             attempt.name,
-            extra=_log_extra(attempt, "superseded"),
+            extra=attempt_fields(attempt, "superseded"),
         )
 
     @staticmethod
@@ -351,7 +357,7 @@ class StepExecutor:
             "Step %s lost its transaction (%s); running it again",
             claim.attempt.name,
             error,
-            extra=_log_extra(claim.attempt, "transaction_lost"),
+            extra=attempt_fields(claim.attempt, "transaction_lost"),
         )
 
 
@@ -384,7 +390,3 @@ def _position_of(graph: Graph, signature: Any) -> int:
 
 def _as_exception(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else StepError(detail=repr(error))
-
-
-def _log_extra(attempt: Attempt, action: str) -> dict[str, Any]:
-    return {"run_id": str(attempt.run_id), "step": attempt.name, "attempt": attempt.attempt, "action": action}

@@ -13,6 +13,8 @@ from kombu.exceptions import OperationalError
 from celeriac.worker.runtime import Runtime
 from celeriac.workflows.authoring.steps import Step
 from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.ids import parse_task_id
+from celeriac.workflows.engine.log_fields import step_fields
 from celeriac.workflows.history.outage import retry_through_outage
 from celeriac.workflows.history.records import Claim
 
@@ -44,7 +46,7 @@ class StepTask(Task):
     def run(self, run: str, step: str, graph_hash: str) -> Any:
         """Claim the step, run it, record its outcome; see ``StepExecutor``."""
         process = self.runtime.process
-        graph = self._graph(run, graph_hash)
+        graph = self._graph(run, step, graph_hash)
         claim = self._claim(graph, run, step)
         try:
             value, following = process.executor.run(
@@ -56,12 +58,16 @@ class StepTask(Task):
         process.continuation.hand_over(following)
         return value
 
-    def _graph(self, run: str, graph_hash: str) -> Graph:
+    def _graph(self, run: str, step: str, graph_hash: str) -> Graph:
         runs = self.runtime.process.stores.runs
         try:
             return retry_through_outage(lambda: runs.graph(graph_hash))
         except LookupError:
-            logger.warning("Run %s is not in this worker's database; the message is dropped", run)
+            logger.warning(
+                "Run %s is not in this worker's database; the message is dropped",
+                run,
+                extra=step_fields(run, step, "dropped"),
+            )
             raise Ignore from None
 
     def _claim(self, graph: Graph, run: str, step: str) -> Claim:
@@ -84,10 +90,15 @@ class StepTask(Task):
         try:
             return super().apply_async(*args, **options)
         except OperationalError as error:
+            task_id = options.get("task_id") or ""
+            run_and_step = parse_task_id(task_id)
             logger.warning(
-                "The broker did not take %s (%s); it will be dispatched when the broker is back", self.name, error
+                "The broker did not take %s (%s); it will be dispatched when the broker is back",
+                self.name,
+                error,
+                extra=None if run_and_step is None else step_fields(*run_and_step, "not_dispatched"),
             )
-            return self.AsyncResult(options.get("task_id") or "")
+            return self.AsyncResult(task_id)
 
 
 def task_of(step: Step[..., Any], runtime: Runtime) -> StepTask:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from celeriac.worker.reconciler.dispatching import StepDispatcher
 from celeriac.workflows.dispatch.follow_up import FollowUp
+from celeriac.workflows.engine.log_fields import attempt_fields
 from celeriac.workflows.errors import WorkerLost
 from celeriac.workflows.history.reconciliation import Exhausted
 from celeriac.workflows.history.stores import Stores
@@ -36,12 +37,7 @@ class LostAttempts:
                 attempt.name,
                 attempt.run_id,
                 attempt.lease,
-                extra={
-                    "run_id": str(attempt.run_id),
-                    "step": attempt.name,
-                    "attempt": attempt.attempt,
-                    "action": "lost",
-                },
+                extra=attempt_fields(attempt, "lost"),
             )
         self._dispatcher.dispatch(
             (attempt.run_id, attempt.graph_hash, attempt.position) for attempt in lost if attempt.accepts_work
@@ -79,7 +75,7 @@ class ExhaustedSteps:
             error,
             attempt.run_id,
             attempt.lease,
-            extra={"run_id": str(attempt.run_id), "step": attempt.name, "attempt": attempt.attempt, "action": "failed"},
+            extra=attempt_fields(attempt, "failed"),
         )
         self._follow_up.after(attempt.run_id, graph, transition)
         return True

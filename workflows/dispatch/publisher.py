@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError, OperationalError
 from celeriac.workflows.dispatch.messages import messages_of
 from celeriac.workflows.engine.compiler import Canvas, compile
 from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.log_fields import run_fields
 from celeriac.workflows.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,10 @@ class Publisher:
         except (OperationalError, KombuError, OSError) as error:
             self._rest_until = time.monotonic() + _REST_SECONDS
             logger.warning(
-                "The broker did not take run %s (%s); it will be dispatched when the broker is back", run_id, error
+                "The broker did not take run %s (%s); it will be dispatched when the broker is back",
+                run_id,
+                error,
+                extra=run_fields(run_id, "not_dispatched"),
             )
             return False
         return True
