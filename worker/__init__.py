@@ -1,1 +1,1 @@
-"""The Celery side: the app that runs steps, and the threads that keep leases and reconcile."""
+"""The Celery side: the app that runs steps, lease renewal and the reconciler."""

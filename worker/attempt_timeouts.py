@@ -1,4 +1,4 @@
-"""Attempts that take too long: recording that they failed."""
+"""Recording that attempts timed out."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class AttemptTimeouts:
     """Fails attempts that did not end in time, which supersedes their further work.
 
     Args:
-        stores: Where attempts are.
+        stores: The stores that have the attempts.
         follow_up: Acts on the failures.
-        retry: The policy of steps that have none.
+        retry: The policy of steps without a policy of their own.
     """
 
     def __init__(self, stores: Stores, follow_up: FollowUp, retry: Retry) -> None:
@@ -32,20 +32,20 @@ class AttemptTimeouts:
         self._retry = retry
 
     def fail(self, found: Iterable[TimedOut]) -> list[Attempt]:
-        """Fail attempts; return those that were still running."""
-        return [late.attempt for late in found if self._fail(late)]
+        """Fail attempts; return the attempts that were still running."""
+        return [timed_out.attempt for timed_out in found if self._fail(timed_out)]
 
-    def _fail(self, late: TimedOut) -> bool:
-        attempt = late.attempt
+    def _fail(self, timed_out: TimedOut) -> bool:
+        attempt = timed_out.attempt
         error = StepTimedOut(attempt=attempt.attempt, step=attempt.name)
-        graph = self._stores.runs.graph(late.graph_hash)
+        graph = self._stores.runs.graph(timed_out.graph_hash)
         wait = None
-        if not late.past_deadline:
+        if not timed_out.past_deadline:
             wait = wait_before_retry(
                 graph.nodes[attempt.position],
                 self._retry,
-                attempt=attempt.attempt - late.uncounted_attempts,
-                lost=late.lost,
+                attempt=attempt.attempt - timed_out.uncounted_attempts,
+                lost=timed_out.lost,
                 error=error,
             )
         transition = self._stores.attempts.fail(attempt, error.to_json(), graph, wait)

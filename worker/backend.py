@@ -1,7 +1,8 @@
 """The result backend of steps: the history itself.
 
-Celery asks a result backend two things: whether a chord is complete, and what became of a task. Both answers
-stand in the history before Celery asks, so nothing is stored here, and nothing expires.
+Celery asks a result backend whether a chord is complete, and for the state of a task.
+The history has both before Celery asks, so the backend stores nothing, and nothing
+expires.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ _STATES = {
     StepStatus.COMPLETED: states.SUCCESS,
     StepStatus.RETRYING: states.RETRY,
     StepStatus.FAILED: states.FAILURE,
-    StepStatus.UPSTREAM_FAILED: states.REVOKED,  # Celery's word for what will not run
+    StepStatus.UPSTREAM_FAILED: states.REVOKED,  # Celery's word for a task that will not run
     StepStatus.SKIPPED: states.REVOKED,
 }
 
 
 class HistoryBackend(BaseBackend):
-    """Answers from the history. The tracer of each step calls it when the outcome is already recorded."""
+    """Answers from the history.
+
+    Celery's tracer calls it after the outcome of the step was recorded.
+    """
 
     persistent = True
 
@@ -43,19 +47,22 @@ class HistoryBackend(BaseBackend):
     def mark_as_done(
         self, task_id: str, result: Any, request: Any = None, store_result: bool = True, state: str = states.SUCCESS
     ) -> None:
-        """Publish the body of a chord if this part freed it. The result is recorded already."""
+        """Publish a chord's body if this part freed it. The result is recorded."""
         if request is not None and request.chord:
             self.on_chord_part_return(request, state, result)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
-        """Publish the chord's body: the completion took the chord off the request unless it freed the body."""
+        """Publish the chord's body.
+
+        The completion removed the chord from the request, unless it freed the body.
+        """
         maybe_signature(request.chord, app=self.app).apply_async(parent_id=request.id)
 
     def mark_as_failure(self, task_id: str, exc: BaseException, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: a failure of the step is recorded already, and so is one around it; see ``StepTask.run``."""
+        """Do nothing: ``StepTask.run`` has recorded any failure."""
 
     def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: a message is only a hint, so revoking one does not cancel the step."""
+        """Do nothing: a message is a hint; to revoke it does not cancel the step."""
 
     def mark_as_retry(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         """Do nothing: a retry is an event of the history."""

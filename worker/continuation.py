@@ -1,9 +1,9 @@
-"""Inline continuation: running the next step in the same process, without sending it through the broker.
+"""Inline continuation: running the next step in the same process, without the broker.
 
-The statement that completes a step claims the next step, which is then traced by Celery
-as if its message had just arrived. So signals, logs and the task stack are as people
-know them; the events that Flower reads, which the parent process sends for a message,
-are sent from here.
+The statement that completes a step claims the next step. Celery then traces that step
+as if its message had just arrived, so signals, logs and the task stack are as usual.
+The events that Flower reads, which the parent process sends for a message, are sent
+from here.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class TracedTask(Protocol):
 
 
 class InlineContinuation(threading.local):
-    """The state of continuation in one thread.
+    """The state of continuation in a thread.
 
     Args:
-        app: Has the tasks of the steps.
-        telemetry: Tells Flower.
-        seconds: The time that one message may take before the next step goes through the broker; 0 turns continuation
-            off.
+        app: The app that has the tasks of the steps.
+        telemetry: Sends the events that Flower reads.
+        seconds: How long a process continues inline before the next step goes through
+            the broker; 0: never.
         release: Makes a claimed step ready again, unless its outcome is recorded.
     """
 
@@ -54,23 +54,24 @@ class InlineContinuation(threading.local):
         self._next: NextStep | None = None
         self._is_running = False
         self._began = 0.0
-        self._routes: dict[str, Any] = {}  # of steps without a queue; asking the router takes its time
+        self._routes: dict[str, Any] = {}  # of tasks without a queue; the router is slow
 
     def take_claim(self, run: str, step: str) -> Claim | None:
-        """Return the claim of the step to continue with, or None if a message brought the step."""
-        following, self._next = self._next, None
+        """Return the claim to continue with, or None if a message named the step."""
+        following = self._next
+        self._next = None
         if following is not None:
             attempt = following.claim.attempt
             if task_id(run, step) == task_id(attempt.run_id, attempt.name):
                 return following.claim
-            # Celery failed between the step that handed this over and its ``on_success``.
+            # Celery failed after the previous step returned, before its ``on_success``.
             self._release(following.graph, attempt)
         self._began = time.monotonic()
         self._until = self._began + self._seconds
         return None
 
     def choose(self, graph: Graph, claim: Claim) -> int | None:
-        """Return the step to claim with the completion, or None to leave all dependents to the broker."""
+        """Return the step to claim with the completion, or None to use the broker."""
         if time.monotonic() >= self._until or not graph.is_simple[claim.attempt.position]:
             return None
         candidates = [
@@ -80,12 +81,13 @@ class InlineContinuation(threading.local):
         return min(candidates, key=lambda position: (len(graph.parents[position]), position), default=None)
 
     def _may_run(self, graph: Graph, position: int, claim: Claim) -> bool:
-        here, there = graph.nodes[claim.attempt.position], graph.nodes[position]
+        here = graph.nodes[claim.attempt.position]
+        there = graph.nodes[position]
         follower = self._app.tasks.get(there.task)
         if follower is None or follower.rate_limit:
             return False
         if any(task.time_limit or task.soft_time_limit for task in (follower, self._app.tasks[here.task])):
-            return False  # Celery would hold both to the limit together
+            return False  # Celery would apply the limit to both steps together
         if (here.queue, here.priority) != (there.queue, there.priority):
             return False
         return here.queue is not None or here.task == there.task or self._route(here.task) == self._route(there.task)
@@ -97,31 +99,32 @@ class InlineContinuation(threading.local):
             self._routes[task] = queue.name if queue is not None else (route.get("exchange"), route.get("routing_key"))
         return self._routes[task]
 
-    def hand_over(self, following: NextStep | None) -> None:
-        """Keep the step that ``run`` is to run next."""
+    def set_next(self, following: NextStep | None) -> None:
+        """Set the step that ``run`` runs next."""
         self._next = following
 
     def run(self, task: TracedTask, value: Any) -> None:
-        """Run the step that was handed over, and the steps that it hands over, until there is none.
+        """Run the next step, and the steps that follow it, until no step is set.
 
         Args:
-            task: Of the step that was just completed.
-            value: The value that it returned.
+            task: The task of the step that has just completed.
+            value: The value that the step returned.
         """
         if self._is_running or self._next is None:
             return
-        # The parent process will tell Flower so too, but only when everything here is done.
+        # The parent process will send this event too, but after the last step here.
         self._telemetry.succeeded(
             task.request.id, saferepr(value, task.resultrepr_maxsize), time.monotonic() - self._began
         )
         self._is_running = True
-        hostname, delivery_info = task.request.hostname or "", task.request.delivery_info
+        hostname = task.request.hostname or ""
+        delivery_info = task.request.delivery_info
         following = None
         try:
             while (following := self._next) is not None:
                 self._trace(following, hostname, delivery_info)
         finally:
-            # After an error: steps that are claimed and will not run here are for another process.
+            # After an error: claimed steps that will not run here are for others.
             for left in (following, self._next):
                 if left is not None:
                     self._release(left.graph, left.claim.attempt)
@@ -129,7 +132,8 @@ class InlineContinuation(threading.local):
             self._next = None
 
     def _trace(self, following: NextStep, hostname: str, delivery_info: Any) -> None:
-        claim, graph = following.claim, following.graph
+        claim = following.claim
+        graph = following.graph
         node = graph.nodes[claim.attempt.position]
         run_id = claim.attempt.run_id
         task: TracedTask = self._app.tasks[node.task]

@@ -15,10 +15,11 @@ from celeriac.workflows.settings import Settings
 
 @cache
 def app_from_environment() -> Celery:
-    """Return the app with the settings of the environment, the same one each time.
+    """Return the app with the settings of the environment; the same app at each call.
 
     Raises:
-        SystemExit: the settings do not suffice; the message tells why, and Celery prints it.
+        SystemExit: a setting is missing or invalid; the message says which, and Celery
+            prints it.
     """
     sys.path.insert(0, str(Path.cwd()))
     try:

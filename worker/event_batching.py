@@ -1,4 +1,4 @@
-"""Task events of a worker's parent process, sent a few times a second instead of one by one."""
+"""Sending the task events of a worker's parent process in batches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ _SECONDS = 0.1
 
 
 class BatchedEvents(bootsteps.StartStopStep):
-    """Lets task events gather for a moment before they are sent.
+    """Gathers task events for 0.1 s before they are sent.
 
-    Celery sends what gathered during one turn of its event loop, which is one or two events: a round trip to the
-    broker for each, and nearly half of what the parent process of a busy worker does. Full buffers are sent at
-    once, as before. Flower sees an event a moment later; its timestamp is the same.
+    Celery sends the events of each turn of its event loop, which are a single event or
+    two: a round trip to the broker each time, and nearly half of the work of a busy
+    worker's parent process. Full buffers are sent at once, as before. Flower sees an
+    event a moment later; its timestamp is the same.
     """
 
     requires = ("celery.worker.consumer.events:Events",)
 
     def start(self, parent: Any) -> None:
         """Take over from the consumer; called again after each reconnection."""
-        dispatcher, hub = parent.event_dispatcher, parent.hub
+        dispatcher = parent.event_dispatcher
+        hub = parent.hub
         if dispatcher is None or hub is None:
             return
         waiting = False

@@ -38,12 +38,12 @@ class StepRequest(Protocol):
     """The part of a Celery task that execution uses."""
 
     step: Step[..., Any]
-    request: Any  # of which ``chain`` and ``chord`` say how Celery carries on
+    request: Any  # ``chain`` and ``chord`` are the tasks that Celery publishes next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NextStep:
-    """A step that the completion of another has claimed, to run next in the same process."""
+    """A step that the completion of another claimed, to run next in this process."""
 
     graph: Graph
     claim: Claim
@@ -66,17 +66,19 @@ class Raised:
 
 
 class _TransactionLost(Exception):
-    """The connection of the step's transaction broke, and its work was not committed."""
+    """The connection of the step's transaction broke before its work was committed."""
 
 
 class StepExecutor:
-    """Executes one step after another in a process. Shared by the threads of a thread pool.
+    """Executes steps in a process. Shared by the threads of a thread pool.
 
     Args:
-        stores: Where claims and outcomes are recorded, and steps get their transactions.
-        dispatch: Takes the steps that a completion frees, unless Celery or this process continues with them.
-        lease: Name of this process's lease.
-        settings: Has the limits of steps that set none.
+        stores: The stores that record claims and outcomes, and give transactions to
+            steps.
+        dispatch: Publishes the steps that a completion frees, unless Celery or this
+            process continues with them.
+        lease: The name of this process's lease.
+        settings: The settings, with the limits of steps that set none.
     """
 
     def __init__(self, stores: Stores, dispatch: Dispatch, lease: str, settings: Settings) -> None:
@@ -91,7 +93,8 @@ class StepExecutor:
         """Claim a step for this process.
 
         Raises:
-            Ignore: the step is taken, finished, or its run accepts no work. Nothing is touched.
+            Ignore: the step is taken, finished, or its run accepts no work. Nothing was
+                written.
         """
         position = graph.position[name]
         claim = self._stores.attempts.claim(
@@ -111,18 +114,20 @@ class StepExecutor:
         """Run a claimed step and record its outcome.
 
         Args:
-            task: The Celery task of the step; its request's chain and chord are left in place if Celery is to carry
-                them on, and removed if not.
+            task: The Celery task of the step. The chain and chord of its request stay
+                in place if Celery should publish them, and are removed if not.
             graph: The graph of the run.
-            claim: The attempt and the values that its step is called with.
-            choose_next: Called when the step has returned; the step to claim as well, if the completion frees it.
+            claim: The attempt, and the values that its step is called with.
+            choose_next: Called after the step has returned. Returns the position of the
+                step to claim with the completion, if the completion frees it.
 
         Returns:
-            The value that the step returned, and the step that was claimed to continue with.
+            The value that the step returned, and the step to continue with.
 
         Raises:
-            Ignore: the attempt is superseded; its work in the transaction is rolled back.
-            BaseException: the error that the step raised; it is recorded.
+            Ignore: the attempt is superseded; its work in the transaction is rolled
+                back.
+            BaseException: the error that the step raised, which was recorded.
         """
         while True:
             with closing(StepTransaction(self._stores.database)) as transaction:
@@ -141,10 +146,11 @@ class StepExecutor:
             raise
 
     def close_attempt(self, graph: Graph, attempt: Attempt, error: BaseException) -> None:
-        """Close the attempt after an unexpected error. This process keeps renewing its lease, so no other worker would
-        take over.
+        """Close the attempt after an unexpected error.
 
-        Does nothing if the outcome of the attempt is recorded, as it is when the step itself failed.
+        This process keeps renewing its lease, so no other worker would take over. Does
+        nothing if the outcome of the attempt is recorded, as after a failure of the
+        step itself.
         """
         if isinstance(error, Ignore):
             return
@@ -156,7 +162,10 @@ class StepExecutor:
             self._dispatch.follow_up.after(attempt.run_id, graph, transition)
 
     def release(self, graph: Graph, attempt: Attempt) -> None:
-        """Make a claimed step ready for another worker at once. If Postgres is away, it is when the lease expires."""
+        """Make a claimed step ready for another worker at once.
+
+        If Postgres does not answer, the step becomes ready when the lease expires.
+        """
         try:
             released = self._stores.attempts.release(attempt)
         except psycopg.Error as error:
@@ -177,7 +186,7 @@ class StepExecutor:
         """Call the step's function within its time.
 
         Raises:
-            SystemExit: the worker is being stopped, as ``is_shutdown`` tells.
+            SystemExit: the worker is being stopped; see ``is_shutdown``.
         """
         try:
             values = self._values(graph, claim)
@@ -207,7 +216,8 @@ class StepExecutor:
         """Record the outcome, and commit the step's transaction with it.
 
         Raises:
-            _TransactionLost: the step has to run again.
+            _TransactionLost: the work in the transaction is lost; the step has to run
+                again.
             Ignore: the attempt is superseded.
             BaseException: the error of the step, as ``_record_failure`` raises it.
         """
@@ -228,7 +238,8 @@ class StepExecutor:
             if not transaction.is_broken:
                 transaction.close()
                 self._record_failure(graph, claim, error)
-            # The work in the transaction is lost with its connection, unless the commit was recorded.
+            # The work in the transaction is lost with its connection, unless the commit
+            # was recorded.
             recorded = self._stores.attempts.find_recorded_completion(claim.attempt, next_step)
             if recorded is None:
                 self._report_lost(claim, error)
@@ -254,12 +265,12 @@ class StepExecutor:
         return transition
 
     def _record_failure(self, graph: Graph, claim: Claim, error: BaseException) -> NoReturn:
-        """Record the failure, and raise the exception that tells Celery and Flower of it.
+        """Record the failure, and raise the exception for Celery and Flower.
 
         Raises:
             Ignore: the attempt is superseded.
-            Retry: the step is tried again later.
-            BaseException: the error, if it is not.
+            Retry: the step will be retried.
+            BaseException: the error, because the step will not be retried.
         """
         attempt = claim.attempt
         wait = wait_before_retry(
@@ -276,8 +287,9 @@ class StepExecutor:
         self._dispatch.follow_up.after(attempt.run_id, graph, transition)
         if transition.retry_at is not None:
             raise Retry(exc=_as_exception(error), when=transition.retry_at) from error
-        # Celery would take the step's own Ignore, Reject or Retry for its meaning in a task, which is no failure;
-        # and an error that is no Exception would end a thread of the pool, or the worker.
+        # Celery would take the step's own Ignore, Reject or Retry for its meaning in a
+        # task, which is no failure. An error that is no Exception would end a thread of
+        # the pool, or the worker.
         if isinstance(error, TaskPredicate) or not isinstance(error, Exception):
             raise StepError(detail=f"Step {attempt.name!r} raised {type(error).__name__}.") from error
         raise error
@@ -285,11 +297,16 @@ class StepExecutor:
     def _follow_up(
         self, task: StepRequest, graph: Graph, claim: Claim, returned: Returned, transition: Transition
     ) -> NextStep | None:
-        """Divide the steps that the completion freed between Celery, this process, and the publisher."""
-        handed_on = _left_to_celery(task.request, graph, transition)
-        rest = tuple(position for position in transition.ready if position not in handed_on)
-        run_id, position = claim.attempt.run_id, claim.attempt.position
-        if handed_on:  # so the run has neither ended, nor is a compensation to be planned
+        """Dispatch the freed steps that neither Celery nor this process continues with.
+
+        Returns:
+            The step that this process continues with.
+        """
+        by_celery = _left_to_celery(task.request, graph, transition)
+        rest = tuple(position for position in transition.ready if position not in by_celery)
+        run_id = claim.attempt.run_id
+        position = claim.attempt.position
+        if by_celery:  # then the run has not ended, and no compensation is to be planned
             self._dispatch.follow_up.dispatch(run_id, graph, rest)
         else:
             self._dispatch.follow_up.after(run_id, graph, transition)
@@ -304,14 +321,15 @@ class StepExecutor:
         return None if adopted is None else NextStep(graph=graph, claim=adopted, parent=position)
 
     def _values(self, graph: Graph, claim: Claim) -> RunValues:
-        position, run_id = claim.attempt.position, claim.attempt.run_id
-        observed = graph.outcome_inputs[position]
+        position = claim.attempt.position
+        run_id = claim.attempt.run_id
+        outcome_inputs = graph.outcome_inputs[position]
         asks_why = any(map(needs_run_error, graph.nodes[position].arguments.values()))
         return RunValues(
             graph=graph,
             run_input=claim.run_input,
             results=claim.results,
-            recorded=self._stores.attempts.recorded_steps(run_id, observed) if observed else {},
+            recorded=self._stores.attempts.recorded_steps(run_id, outcome_inputs) if outcome_inputs else {},
             error=self._stores.attempts.run_error(run_id) if asks_why else None,
         )
 
@@ -362,10 +380,10 @@ class StepExecutor:
 
 
 def is_shutdown(error: BaseException) -> bool:
-    """Return whether an error means that the worker is being stopped, and not that the step failed.
+    """Return whether an error means that the worker stops, not that the step failed.
 
-    A child that gets a signal to terminate raises SystemExit, wherever it is, with a code that billiard
-    makes of the signal's number.
+    A child process that gets a signal to terminate raises SystemExit at its current
+    line, with a code that billiard computes from the signal's number.
     """
     if isinstance(error, SystemExit) and not isinstance(error, WorkerShutdown | WorkerTerminate):
         return isinstance(error.code, int) and -256 < error.code <= -256 + signal.NSIG
@@ -373,7 +391,10 @@ def is_shutdown(error: BaseException) -> bool:
 
 
 def _left_to_celery(request: Any, graph: Graph, transition: Transition) -> set[int]:
-    """Return the freed steps with which Celery carries on; take its chain and chord away where it must not."""
+    """Return the freed steps that Celery publishes.
+
+    Removes a chain or chord from the request if its next step is not freed.
+    """
     link = _position_of(graph, request.chain[-1]) if request.chain else None
     body = _position_of(graph, request.chord) if request.chord else None
     if link not in transition.ready:

@@ -1,7 +1,10 @@
-"""Named points at which tests kill a real process. Inert unless the environment names one.
+"""Named points at which tests kill a real process; inert without CELERIAC_CRASH_AT.
 
-``CELERIAC_CRASH_AT=after_claim:3`` kills the process the third time it gets there; ``after_claim`` the first.
-The points: ``after_claim``, ``after_effect_before_record``, ``after_record_before_publish``.
+``CELERIAC_CRASH_AT=after_claim:3`` kills the process at the third visit of the point,
+``CELERIAC_CRASH_AT=after_claim`` at the first visit.
+
+The points: ``after_claim``, ``after_effect_before_record``,
+``after_record_before_publish``.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from functools import cache
 
 @cache
 def _target() -> tuple[str, Iterator[int]]:
-    """Return the point to die at, and the numbers of the visits that are survived."""
+    """Return the point to die at, and the numbers of the visits to survive."""
     name, _, count = os.environ.get("CELERIAC_CRASH_AT", "").partition(":")
     return name, iter(range(1, int(count or 1)))
 

@@ -1,4 +1,4 @@
-"""Making a Celery app that runs workflows, or adding them to a team's own."""
+"""Making a Celery app that runs workflows, or adding workflows to a team's app."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from celeriac.workflows.settings import Settings
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> Celery:
-    """Return a Celery app that runs the workflows of ``settings.imports`` and nothing else.
+    """Return a Celery app that runs only the workflows of ``settings.imports``.
 
     Args:
-        settings: Where database and broker are.
+        settings: The addresses of database and broker.
         catalog: The workflows to run instead of those of the settings.
 
     Raises:
-        ConfigurationError: there is no database or no broker.
+        ConfigurationError: the settings have no database or no broker.
         ImportFailed: a module cannot be imported.
     """
     app = Celery("celeriac", broker=settings.require_broker_url(), set_as_current=False)
@@ -38,10 +38,11 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
-            # kombu would keep a copy in Redis of each message that a worker has taken, to deliver it again if the
-            # worker dies: two round trips for each. A message is only a hint here; the reconciler does better.
+            # kombu would keep a copy of each message that a worker took in Redis, to
+            # deliver the message again if the worker dies: two round trips for each. A
+            # message is only a hint; the reconciler redispatches the steps.
             "ack_emulation": False,
-            # A worker should notice soon that a broker which it waits for is back.
+            # So that a worker soon notices that the broker is back.
             "socket_keepalive": True,
             "health_check_interval": 10,
         },
@@ -51,21 +52,23 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> Celery:
 
 
 def install(app: Celery, settings: Settings | None = None, catalog: Catalog | None = None) -> Runtime:
-    """Make a Celery app run workflows, beside whatever else it does.
+    """Add workflows to a Celery app.
 
-    Its other tasks, its result backend and its settings stay as they are. Each step becomes a task of
-    the app; a worker of the app keeps leases and reconciles.
+    Each step becomes a task of the app; a worker of the app renews leases and
+    reconciles. The app's other tasks, its result backend and its settings stay as they
+    are.
 
     Args:
         app: The team's app.
-        settings: By default those of the environment.
-        catalog: The workflows to run; by default those of ``settings.imports``.
+        settings: The settings; None reads the environment.
+        catalog: The workflows to run; None imports those of ``settings.imports``.
 
     Returns:
         The runtime, with the connections of each process.
 
     Raises:
-        ConfigurationError: there is no database, or a step has the name of a task of the app.
+        ConfigurationError: the settings have no database, or a step has the name of a
+            task of the app.
         ImportFailed: a module cannot be imported.
     """
     settings = settings or Settings.from_env()
@@ -87,7 +90,10 @@ def install(app: Celery, settings: Settings | None = None, catalog: Catalog | No
 
 
 class _Hooks:
-    """Follows a worker of one app through its life. Celery's signals are for all apps, so each checks whose it is."""
+    """Acts on the signals of a worker of the app.
+
+    Celery sends its signals to the receivers of all apps, so each checks the app.
+    """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -117,17 +123,17 @@ class _Hooks:
     def _on_ready(self, sender: Any, **kwargs: Any) -> None:
         if sender.app is not self._runtime.app:
             return
-        self._take_lease()  # pools without children have not done it
+        self._take_lease()  # in pools without child processes, where no fork has done so
         self._threads = [LeaseRenewer(self._runtime, sender), ReconcilerThread(self._runtime)]
         for thread in self._threads:
             thread.start()
 
     def _take_lease(self) -> None:
-        """Make the process known before it claims anything: a step without a lease is taken for lost."""
+        """Take the lease before the first claim: an attempt without it is lost."""
         try:
             self._runtime.process.take_lease(self._runtime)
         except DatabaseUnavailable:
-            return  # the keeper does it as soon as the database is back; until then nothing can be claimed either
+            return  # the lease renewer takes it when the database is back; no claim comes earlier
 
     def _on_shutdown(self, sender: Any, **kwargs: Any) -> None:
         if sender.app is not self._runtime.app:
@@ -137,7 +143,7 @@ class _Hooks:
 
 
 def _require_schema(runtime: Runtime) -> None:
-    """Refuse to start on a database without our tables, where every claim would fail."""
+    """Refuse to start on a database of another schema, where every claim would fail."""
     try:
         schema.check(runtime.process.stores.database)
     except CeleriacError as error:

@@ -1,8 +1,9 @@
-"""Stopping a step that takes too long, first from inside.
+"""Interrupting a step that takes too long, from inside its process.
 
-A signal interrupts Python code and most system calls in the main thread of a process: steps under prefork and
-solo. Code that cannot be interrupted so, a call into C that does not return, is stopped from outside: see
-``Keeper``. Under threads nothing can be stopped; the attempt is superseded.
+A signal interrupts Python code and most system calls in the main thread of a process,
+which runs the steps under prefork and solo. It cannot interrupt a call into C that does
+not return; under prefork, ``LeaseRenewer`` kills such a process. Under threads no step
+can be interrupted; the attempt is superseded.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from celeriac.workflows.history.records import Attempt
 
 @contextmanager
 def time_limit(seconds: float | None, attempt: Attempt) -> Iterator[None]:
-    """Interrupt the block after so many seconds; None lets it take its time.
+    """Interrupt the block after ``seconds``; None does not limit it.
 
     Raises:
-        StepTimedOut: in the block, wherever it is.
+        StepTimedOut: at the current line of the block.
     """
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
@@ -31,11 +32,11 @@ def time_limit(seconds: float | None, attempt: Attempt) -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise StepTimedOut(attempt=attempt.attempt, step=attempt.name)
 
-    uncounted_attempts = signal.signal(signal.SIGALRM, interrupt)
-    # At zero the timer would be off.
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    # Zero would turn the timer off.
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, uncounted_attempts)
+        signal.signal(signal.SIGALRM, previous)

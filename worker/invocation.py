@@ -24,14 +24,17 @@ _TRACEBACK_LIMIT = 20_000  # characters; the end is kept, where the error is
 
 
 class EventLoop:
-    """Runs coroutines of all threads on one loop of the process, started when the first one comes."""
+    """Runs the coroutines of all threads on a loop of the process.
+
+    The loop starts with the first coroutine.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what the coroutine returns, or raise what it raises."""
+        """Return the value of a coroutine, or raise its error."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -40,19 +43,23 @@ class EventLoop:
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # interrupted while it waits: the coroutine is to stop too
+            future.cancel()  # interrupted while it waits: the coroutine should stop too
             raise
 
 
 def invoke(
     step: Step[..., Any], node: Node, context: StepContext, values: RunValues, loop: EventLoop
 ) -> tuple[Any, str]:
-    """Call the step's function as a node of a graph; return what it returned, and that as JSON text.
+    """Call the step's function as a node of a graph.
+
+    Returns:
+        The value that the function returned, and the value as JSON text.
 
     Raises:
-        ArgumentInvalid: a parent's result lacks a part that is asked for, or does not fit the parameter.
-        ResultInvalid: what it returned does not fit its annotation, or JSON.
-        BaseException: whatever the function raises.
+        ArgumentInvalid: a parent's result lacks a part that the node needs, or does not
+            fit the parameter.
+        ResultInvalid: the value does not fit the function's annotation, or JSON.
+        BaseException: the function raised it.
     """
     arguments = step.decode_arguments(_texts(step, node, values))
     value = step.call(arguments, context)
@@ -76,7 +83,10 @@ def _texts(step: Step[..., Any], node: Node, values: RunValues) -> dict[str, str
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:
-    """Return an error as the history records it: type, message, and the traceback from the step's code on."""
+    """Return an error as the history records it: type, message and traceback.
+
+    The traceback begins with the step's code.
+    """
     own = error.__traceback__
     while own is not None and own.tb_frame.f_globals.get("__name__", "").split(".")[0] == "celeriac":
         own = own.tb_next
@@ -95,6 +105,9 @@ def describe_error(error: BaseException) -> dict[str, Any]:
 
 
 def _printable(text: str) -> str:
-    """Return text that Postgres can hold and a terminal can show: without surrogates, and with controls written out."""
+    """Return text that Postgres can store and a terminal can show.
+
+    Surrogates and control characters are written as escapes.
+    """
     encoded = text.encode("utf-8", "backslashreplace").decode()
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", encoded)

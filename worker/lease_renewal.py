@@ -1,7 +1,8 @@
-"""The keeper: keeps the leases of a worker's processes, from a thread of its parent process.
+"""Renewing the leases of a worker's processes, from a thread of its parent process.
 
-The parent does it for its children, so a step that holds the interpreter's lock for minutes does not lose its
-lease. Its weakness: with the threads and solo pools the keeper shares that lock with the steps.
+The parent renews the leases of its children, so a step that holds the interpreter's
+lock for minutes does not lose its lease. Its weakness: with the threads and solo pools,
+the renewer shares that lock with the steps.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from celeriac.workflows.history.leases import lease_name
 logger = logging.getLogger(__name__)
 _RENEWALS_PER_LEASE = 4
 _GRACE = timedelta(seconds=1)  # for a step to be interrupted from inside, and to clean up
-_HELD_LIMIT = 2_000  # ids; a worker that prefetches more than this is not helped by a list
+_PREFETCHED_LIMIT = 2_000  # ids; a worker that prefetches more does not profit from a list
 
 
 class LeaseRenewer:
-    """Renews leases, and gives up those of children that ended.
+    """Renews leases, and expires the leases of child processes that ended.
 
     Args:
-        runtime: Of the installed app.
-        consumer: The worker's consumer, for its pool and its event dispatcher.
+        runtime: The runtime of the installed app.
+        consumer: The worker's consumer, which has the pool and the event dispatcher.
     """
 
     def __init__(self, runtime: Runtime, consumer: Any) -> None:
@@ -42,14 +43,14 @@ class LeaseRenewer:
         self._consumer = consumer
         self._known: set[int] = set()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="celeriac-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="celeriac-lease-renewer", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and give up all leases: whatever these processes had not finished may be taken over."""
+        """Stop, and expire all leases: other workers take over unfinished steps."""
         self._stop.set()
         self._thread.join(timeout=5)
         try:
@@ -65,16 +66,18 @@ class LeaseRenewer:
             except CeleriacError as error:
                 logger.warning("Leases could not be renewed: %s", error)
             except Exception:
-                # The thread must live: without it this worker's steps would be taken from it one by one.
+                # The thread must live: without it other workers would take over the
+                # steps of this worker.
                 logger.exception("Leases could not be renewed")
             if self._stop.wait(pause):
                 return
 
     def run_once(self) -> None:
-        """Renew the leases of the processes that live, and tell the children whether events are wanted.
+        """Renew the leases of living processes; enable or disable their events.
 
         Raises:
-            DatabaseUnavailable: Postgres does not answer; the leases run on until they expire.
+            DatabaseUnavailable: Postgres does not answer; the leases last until they
+                expire.
         """
         dispatcher = self._consumer.event_dispatcher
         self._runtime.events_enabled.value = bool(dispatcher and dispatcher.enabled)
@@ -97,14 +100,18 @@ class LeaseRenewer:
             holder=names[0],
             prefetched=prefetched_tasks(worker_state.reserved_requests),
         )
-        self._stop_late_attempts(names)
+        self._stop_timed_out_attempts(names)
 
-    def _stop_late_attempts(self, names: list[str]) -> None:
-        """Stop what runs too long here, and what belongs to a terminated run; a child is killed, and replaced."""
+    def _stop_timed_out_attempts(self, names: list[str]) -> None:
+        """Fail this worker's attempts that timed out, and kill their processes.
+
+        Processes that run steps of terminated runs are killed too. The pool replaces a
+        process that was killed.
+        """
         process = self._runtime.process
         store = process.stores.reconciliation
-        late = process.attempt_timeouts.fail(store.timed_out(grace=_GRACE, batch=len(names), leases=names))
-        unwanted = {attempt.lease for attempt in late} | store.terminated(names)
+        timed_out = process.attempt_timeouts.fail(store.timed_out(grace=_GRACE, batch=len(names), leases=names))
+        unwanted = {attempt.lease for attempt in timed_out} | store.terminated(names)
         for pid in self._known - {os.getpid()}:
             if self._name(pid) in unwanted:
                 logger.warning("Process %d is stopped: its step took too long, or its run was terminated", pid)
@@ -116,7 +123,7 @@ class LeaseRenewer:
             return [os.getpid()]
         try:
             return list(pool.info["processes"])
-        except AttributeError:  # the worker stops: the pool is gone, and its children have ended
+        except AttributeError:  # the worker stops: the pool and its children have ended
             return []
 
     def _name(self, pid: int) -> str:
@@ -124,10 +131,13 @@ class LeaseRenewer:
 
 
 def prefetched_tasks(requests: Iterable[Any]) -> list[str]:
-    """Return the ids of the steps among a worker's requests: received from the broker, not finished."""
+    """Return the task ids of the steps among a worker's requests.
+
+    These steps were received from the broker and have not finished.
+    """
     while True:
         try:
             ids = [request.id for request in list(requests) if isinstance(request.task, StepTask)]
         except RuntimeError:  # the set changed while it was copied
             continue
-        return ids[:_HELD_LIMIT]
+        return ids[:_PREFETCHED_LIMIT]

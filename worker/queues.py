@@ -1,9 +1,10 @@
-"""Looking into the broker's queues, to tell a lost message from one that waits."""
+"""Looking into the broker's queues, to distinguish lost from waiting messages."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Any
 
 import redis
@@ -18,11 +19,13 @@ _PRIORITY_STEPS = (0, 3, 6, 9)
 _TIMEOUT_SECONDS = 2.0
 _LOOK_AT_A_TIME = 100
 _LOOK_AT_MOST = 1_000
-_SHORT = 5_000  # a queue of at most so many messages is searched whole
+_SHORT = 5_000  # messages; a queue that has no more is searched whole
 
 
 class RedisQueues:
-    """Reads the lists in which kombu keeps queues on Redis: new messages on the left, the next one on the right.
+    """Reads the lists in which kombu keeps queues on Redis.
+
+    New messages are on the left, the next message is on the right.
 
     Raises:
         redis.RedisError: from every method, when Redis does not answer.
@@ -42,21 +45,30 @@ class RedisQueues:
         )
 
     def queue_of(self, step: str, queue: str) -> str:
-        """Return the name of the queue that a step's messages go to; without one of its own, by the app's routes."""
+        """Return the name of the queue that a step's messages go to.
+
+        The app's routes decide for a step without a queue of its own.
+        """
         if queue:
             return queue
         routed = self._app.amqp.router.route({}, step).get("queue")
         return str(routed.name if routed is not None else self._app.conf.task_default_queue)
 
     def lists_of(self, queue: str) -> list[str]:
-        """Return the keys of a queue's lists, one for each priority. Which one a message got, its step cannot tell."""
+        """Return the keys of a queue's lists, a list for each priority.
+
+        The priority that a message got cannot be read from its step.
+        """
         return [
             f"{self._prefix}{queue}{self._separator}{step}" if step else f"{self._prefix}{queue}"
             for step in self._steps
         ]
 
     def next_tasks(self, key: str) -> Iterator[tuple[list[str], bool]]:
-        """Yield page after page the ids of the tasks that are next in a list, and whether it ends there."""
+        """Yield pages of a list, the next messages first.
+
+        Each page has the ids of its tasks, and whether the list ends with it.
+        """
         for start in range(0, _LOOK_AT_MOST, _LOOK_AT_A_TIME):
             found: Any = self._client.lrange(key, -(start + _LOOK_AT_A_TIME), -(start + 1))
             at_end = len(found) < _LOOK_AT_A_TIME
@@ -65,7 +77,7 @@ class RedisQueues:
                 return
 
     def waiting(self, queue: str) -> Collection[str] | None:
-        """Return the ids of all tasks in a queue, or None if it is too long to be worth it."""
+        """Return the ids of all tasks in a queue, or None if the queue is too long."""
         keys = self.lists_of(queue)
         with self._client.pipeline(transaction=False) as pipeline:
             for key in keys:
@@ -74,17 +86,18 @@ class RedisQueues:
                 return None
             for key in keys:
                 pipeline.lrange(key, 0, -1)
-            return {_task_id(message) for messages in pipeline.execute() for message in messages}
+            messages = chain.from_iterable(pipeline.execute())
+            return {_task_id(message) for message in messages}
 
 
 def queues_of(app: Celery) -> RedisQueues | None:
-    """Return a view of the queues of an app's broker, or None if it is not Redis."""
+    """Return the queues of an app's broker, or None if the broker is not Redis."""
     address = redis_address(app.conf.broker_write_url or app.conf.broker_url or "")
     return RedisQueues(app, address) if address else None
 
 
 def _task_id(message: bytes) -> str:
-    """Return the id of a message's task; an empty string for what is no task message."""
+    """Return the id of a message's task; an empty string if it is no task message."""
     try:
         return str(json.loads(message)["headers"]["id"])
     except (ValueError, KeyError, TypeError):

@@ -54,5 +54,6 @@ class ReconcilerThread:
             except CeleriacError as error:
                 logger.warning("Not reconciled: %s", error)
             except Exception:
-                # The thread must live: without it lost work stays lost until another worker notices.
+                # The thread must live: without it lost work stays lost, until another
+                # worker becomes the leader.
                 logger.exception("Not reconciled")

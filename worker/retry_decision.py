@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another, and when."""
+"""Whether another attempt follows a failed attempt, and when."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from celeriac.workflows.errors import StepError, StepTimedOut
 
 
 def wait_before_retry(node: Node, default: Retry, *, attempt: int, lost: int, error: BaseException) -> float | None:
-    """Return the seconds to wait before the next attempt, or None if the step has failed.
+    """Return the seconds to wait before the next attempt, or None if the step failed.
 
     Args:
-        node: With the limits and the policy of its own, if it has them.
-        default: The policy otherwise; it does not count attempts that were lost with their worker.
-        attempt: The number of the attempt that failed, counted from when the run was last retried by request.
-        lost: How many attempts were lost.
-        error: Why it failed. Errors of the engine's own, time-outs aside, would only come again.
+        node: The step's node, with its own limits and policy, if it has them.
+        default: The policy otherwise. It does not count attempts that were lost with
+            their worker.
+        attempt: The number of the failed attempt, counted from when the run was last
+            retried on request.
+        lost: The number of attempts that were lost.
+        error: Why the attempt failed. Errors of the engine, but for timeouts, would
+            only repeat.
     """
     policy = default if node.retry is None else Retry.from_json(node.retry)
     exhausted = attempt - lost >= policy.max_attempts if node.max_attempts is None else attempt >= node.max_attempts

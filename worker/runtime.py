@@ -1,4 +1,4 @@
-"""What a process needs to run steps: made once per process, after the fork."""
+"""The parts that a process needs to run steps, made once per process after the fork."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from celeriac.workflows.settings import Settings
 
 
 class Runtime:
-    """Of one installed app, shared by a worker's parent process and its children.
+    """The runtime of an installed app, in a worker's parent process and its children.
 
     Attributes:
         hostname: The worker's name; set when the worker starts.
-        events_enabled: Shared memory through which the parent tells its children whether anybody wants task events.
+        events_enabled: Whether task events are wanted, in memory that the parent shares
+            with its children.
     """
 
     def __init__(self, app: Celery, settings: Settings, catalog: Catalog) -> None:
@@ -40,10 +41,10 @@ class Runtime:
         self.settings = settings
         self.catalog = catalog
         self.hostname = f"celery@{socket.gethostname()}"
-        self.token = token_hex(4)  # tells this worker from others of its name, and from its own past
+        self.token = token_hex(4)  # distinguishes workers that have the same name, also over time
         self.events_enabled = RawValue("b", 0)
         self.concurrency = 1
-        self.has_time_limit = False  # Celery's, of the whole worker
+        self.has_time_limit = False  # whether Celery has a time limit for the worker's tasks
         self._process: Process | None = None
         self._lock = threading.Lock()
 
@@ -57,7 +58,7 @@ class Runtime:
 
     @property
     def process(self) -> Process:
-        """What belongs to this process; a forked child gets its own."""
+        """The parts of this process; a forked child gets its own."""
         process = self._process
         if process is None or process.pid != os.getpid():
             with self._lock:
@@ -67,12 +68,15 @@ class Runtime:
         return process
 
     def reset_lock(self) -> None:
-        """Forget a lock that another thread held at the moment of a fork. Called first in each child."""
+        """Replace the lock, which another thread may have locked at the fork.
+
+        Called first in each child process.
+        """
         self._lock = threading.Lock()
 
 
 class Process:
-    """Connections and state of one process that runs steps."""
+    """The connections and the state of a process that runs steps."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.pid = os.getpid()
@@ -84,14 +88,16 @@ class Process:
         self.telemetry = Telemetry(app, runtime.hostname, lambda: bool(runtime.events_enabled.value))
         self.attempt_timeouts = AttemptTimeouts(self.stores, self.dispatch.follow_up, settings.retry)
         self.executor = StepExecutor(self.stores, self.dispatch, self.lease, settings)
-        # Celery would take the steps that continue inline for one task, and hold them to its limit together.
+        # Celery would apply its time limit to all steps that continue inline together,
+        # as to a single task.
         seconds = 0.0 if runtime.has_time_limit else settings.inline_seconds
         self.continuation = InlineContinuation(runtime.app, self.telemetry, seconds, self.executor.release)
 
     def take_lease(self, runtime: Runtime) -> None:
-        """Make this process known before it claims anything.
+        """Take the lease of this process, before its first claim.
 
         Raises:
-            DatabaseUnavailable: Postgres does not answer. The lease renewer will do it.
+            DatabaseUnavailable: Postgres does not answer. The lease renewer will take
+                the lease.
         """
         self.stores.leases.renew([self.lease], worker=runtime.hostname, lease=runtime.settings.lease)

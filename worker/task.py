@@ -24,15 +24,16 @@ logger = logging.getLogger(__name__)
 class StepTask(Task):
     """Base of the tasks of steps; each step has a subclass of its own.
 
-    Celery knows how to move it, to trace it and to tell Flower of it; what it did is in the history.
-    The message names the run, the step's name in it, and the hash of the graph.
+    Celery moves the task, traces it and reports it to Flower. Its outcome is in the
+    history. The message has the id of the run, the step's name in the run, and the hash
+    of the graph.
     """
 
     abstract = True
     typing = False
-    ignore_result = True  # by Celery: the history is where the result goes
+    ignore_result = True  # by Celery: the result goes into the history
     track_started = False
-    acks_late = False  # the history, not the broker, knows what was not finished
+    acks_late = False  # the history, not the broker, knows the steps that have not finished
     store_errors_even_if_ignored = False
 
     step: ClassVar[Step[..., Any]]
@@ -40,11 +41,11 @@ class StepTask(Task):
 
     @property
     def backend(self) -> Any:
-        """The history, whatever the app's result backend is."""
+        """The history, instead of the app's result backend."""
         return self.runtime.backend
 
     def run(self, run: str, step: str, graph_hash: str) -> Any:
-        """Claim the step, run it, record its outcome; see ``StepExecutor``."""
+        """Claim the step, run it and record its outcome; see ``StepExecutor``."""
         process = self.runtime.process
         graph = self._graph(run, step, graph_hash)
         claim = self._claim(graph, run, step)
@@ -55,7 +56,7 @@ class StepTask(Task):
         except BaseException as error:
             process.executor.close_attempt(graph, claim.attempt, error)
             raise
-        process.continuation.hand_over(following)
+        process.continuation.set_next(following)
         return value
 
     def _graph(self, run: str, step: str, graph_hash: str) -> Graph:
@@ -71,21 +72,22 @@ class StepTask(Task):
             raise Ignore from None
 
     def _claim(self, graph: Graph, run: str, step: str) -> Claim:
-        """Return the claim that came with the continuation, or claim the step that a message names."""
+        """Return the continuation's claim, or claim the step that a message names."""
         process = self.runtime.process
         return process.continuation.take_claim(run, step) or process.executor.claim(graph, UUID(run), step)
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
         """Continue with the step that the completion claimed.
 
-        Celery calls this when it has taken the step's runtime and before it looks for other work.
+        Celery calls this after it has measured the step's runtime, and before it takes
+        the next message.
         """
         self.runtime.process.continuation.run(self, retval)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
-        """Publish, as Celery does when it carries a chain or chord on.
+        """Publish the task, as Celery does for the next step of a chain or chord.
 
-        A broker that is down is no failure of the step that was done.
+        A broker that is down does not fail the step that has completed.
         """
         try:
             return super().apply_async(*args, **options)
@@ -102,7 +104,7 @@ class StepTask(Task):
 
 
 def task_of(step: Step[..., Any], runtime: Runtime) -> StepTask:
-    """Return the task of a step, to be registered with an app."""
+    """Return the task of a step, for an app to register."""
     kind = type(
         f"{step.name}_task",
         (StepTask,),

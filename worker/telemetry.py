@@ -1,4 +1,7 @@
-"""Task events for the steps that a process carries on with, as a worker's parent process sends them for messages."""
+"""Task events for steps that continue inline.
+
+A worker's parent process sends the events of the steps that came by message.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ _BATCH_SECONDS = 0.2
 
 
 class Telemetry:
-    """Sends events in batches from a thread, so that a step does not wait for the broker.
+    """Sends events in batches from a thread; a step does not wait for the broker.
 
-    Its weakness: events are for watching. When the broker is down they are dropped.
+    Its weakness: events are for watching. While the broker is down they are dropped.
 
     Args:
-        app: Whose broker the events go to.
+        app: The app to whose broker the events go.
         hostname: The worker's name, as Flower lists it.
-        is_enabled: Whether anybody wants events; asked each time.
+        is_enabled: Returns whether events are wanted; called for each event.
     """
 
     def __init__(self, app: Celery, hostname: str, is_enabled: Callable[[], bool]) -> None:
@@ -36,21 +39,35 @@ class Telemetry:
         self._thread: threading.Thread | None = None
 
     def started(self, uuid: str, name: str, kwargs: str, root_id: str, parent_id: str) -> None:
-        """Tell that a step was received and started."""
-        if self._is_enabled():
-            self._put(
-                ("task-received", {"uuid": uuid, "name": name, "args": "()", "kwargs": kwargs, "root_id": root_id,
-                                   "parent_id": parent_id, "retries": 0, "eta": None, "expires": None}),
-                ("task-started", {"uuid": uuid}),
-            )  # fmt: skip
+        """Send the events of a step that was received and started."""
+        if not self._is_enabled():
+            return
+        received = {
+            "uuid": uuid,
+            "name": name,
+            "args": "()",
+            "kwargs": kwargs,
+            "root_id": root_id,
+            "parent_id": parent_id,
+            "retries": 0,
+            "eta": None,
+            "expires": None,
+        }
+        self._put(("task-received", received), ("task-started", {"uuid": uuid}))
 
     def succeeded(self, uuid: str, result: str, runtime: float) -> None:
-        """Tell that a step succeeded, after ``runtime`` seconds."""
+        """Send the event of a step that succeeded after ``runtime`` seconds."""
         if self._is_enabled():
             self._put(("task-succeeded", {"uuid": uuid, "result": result, "runtime": runtime}))
 
     def ended(self, uuid: str, trace: Any, runtime: float) -> None:
-        """Tell what came of it, from what Celery's tracer returned."""
+        """Send the event of a step that ended.
+
+        Args:
+            uuid: The id of the step's task.
+            trace: The value that Celery's tracer returned.
+            runtime: How long the step took, in seconds.
+        """
         if not self._is_enabled():
             return
         result, info, _, text = trace
@@ -81,9 +98,10 @@ class Telemetry:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is pending now. When the broker does not take it, it is dropped."""
+        """Send the pending events. Events that the broker does not take are dropped."""
         with self._lock:
-            pending, self._pending = self._pending, []
+            pending = self._pending
+            self._pending = []
         if not pending:
             return
         try:

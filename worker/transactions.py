@@ -1,4 +1,4 @@
-"""The transaction that a step may ask for, which commits together with the step's completion."""
+"""The transaction that a step may use, which commits with the step's completion."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from celeriac.workflows.history.database import Database
 
 
 class StepTransaction:
-    """Opens a transaction when the step first asks for it, so that steps that never do pay nothing."""
+    """Opens a transaction when the step first uses it; other steps pay nothing."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.connection: Connection | None = None
 
     def open(self) -> Connection:
-        """Return the connection, in its transaction; the same one at each call."""
+        """Return the connection in its transaction, the same at each call."""
         if self.connection is None:
             self.connection = self._database.engine.connect()
             self.connection.begin()
@@ -24,7 +24,7 @@ class StepTransaction:
 
     @property
     def is_broken(self) -> bool:
-        """Whether the connection was lost, and with it the work that was not committed."""
+        """Whether the connection was lost, with the work that was not committed."""
         if self.connection is None or self.connection.closed:
             return False
         if self.connection.invalidated:
@@ -33,10 +33,11 @@ class StepTransaction:
         return driver is not None and bool(driver.closed)
 
     def check(self, step: str) -> None:
-        """Return if the step left the transaction as it should, open.
+        """Return if the step left the transaction open, as it should.
 
         Raises:
-            StepError: the step has ended it, so that its completion cannot be part of it.
+            StepError: the step has ended the transaction, so that the completion cannot
+                join it.
         """
         if self.connection is None or self.is_broken:
             return
@@ -47,12 +48,12 @@ class StepTransaction:
             )
 
     def commit(self) -> None:
-        """Commit what the step did and what was recorded of it."""
+        """Commit the work of the step together with its completion."""
         if self.connection is not None:
             self.connection.commit()
 
     def close(self) -> None:
-        """Roll back whatever is not committed and give the connection back."""
+        """Roll back work that is not committed, and close the connection."""
         if self.connection is not None:
             self.connection.close()
             self.connection = None

@@ -1,5 +1,5 @@
-"""The reconciler: makes the broker agree with the history, by one duty after another.
+"""The reconciler: makes the broker agree with the history, duty by duty.
 
-It is a loop over rows, never an edge: a row that a pass misses is seen by the next. A
-redispatch too many costs a message that finds its step taken.
+It works on rows, not on events: a row that a pass misses is seen by the next pass. A
+redispatch too many costs a message, whose worker finds the step taken.
 """

@@ -1,6 +1,7 @@
-"""Reconciling from the command line: ``python -m celeriac.worker.reconciler``, which ``celeriac reconcile`` starts.
+"""Reconciling from the command line.
 
-For a look, or for a fleet whose workers must not do it. Safe beside running workers.
+``celeriac reconcile`` starts ``python -m celeriac.worker.reconciler``, for a look, or
+for a fleet whose workers must not reconcile. Safe beside running workers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from celeriac.workflows.settings import Settings
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Stop when everything that is lost now has been seen to.")
+@click.option("--once", is_flag=True, help="Stop when all work that is lost now has been recovered.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each pass that did something.")
 def main(*, once: bool, as_json: bool) -> None:
     """Redispatch lost steps and end attempts whose worker died, until interrupted."""
@@ -49,7 +50,7 @@ def _app(settings: Settings) -> Celery:
 def _reconcile(runtime: Runtime, *, once: bool, as_json: bool) -> None:
     reconciler = reconciler_of(runtime)
     total = Reconciled()
-    # It takes so long to be sure that a message is not merely on its way.
+    # After so long, a message that is not in its queue is not on its way either.
     until = time.monotonic() + WATERMARK_DELAY.total_seconds() + 2 * runtime.settings.reconcile_seconds
     while True:
         done = reconciler.run_once()

@@ -1,4 +1,4 @@
-"""Sagas to compensate that wait for no running step any more."""
+"""Sagas to compensate that no longer wait for a running step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from celeriac.workflows.history.stores import Stores
 
 
 class Compensations:
-    """Plans compensations whose transition nobody followed up."""
+    """Plans compensations after transitions that were not followed up."""
 
     def __init__(self, stores: Stores, follow_up: FollowUp, batch: int) -> None:
         self._stores = stores
@@ -17,7 +17,7 @@ class Compensations:
         self._batch = batch
 
     def run_once(self, _now: datetime) -> int:
-        """Plan compensations, or end runs that have none left; return for how many runs."""
+        """Plan compensations, or end runs without any; return the number of runs."""
         found = self._stores.reconciliation.compensable(self._batch)
         return sum(
             self._follow_up.compensate(run_id, self._stores.runs.graph(graph_hash)) for run_id, graph_hash in found

@@ -1,4 +1,4 @@
-"""Handing steps of many runs to Celery, as the duties of the reconciler do."""
+"""Publishing steps of many runs, for the duties of the reconciler."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ class StepDispatcher:
         self._publisher = publisher
 
     def dispatch(self, steps: Iterable[tuple[UUID, str, int]]) -> int:
-        """Publish steps, each given by its run, the hash of the run's graph, and its position.
+        """Publish steps.
+
+        Args:
+            steps: Each step as its run, the hash of the run's graph, and its position.
 
         Returns:
-            How many the broker took.
+            The number of steps that the broker took.
         """
         by_run: dict[tuple[UUID, str], set[int]] = defaultdict(set)
         for run_id, graph_hash, position in steps:

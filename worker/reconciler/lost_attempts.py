@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class LostAttempts:
-    """Makes steps ready again whose attempt was lost, and dispatches them."""
+    """Makes steps whose attempt was lost ready again, and dispatches them."""
 
     def __init__(self, stores: Stores, dispatcher: StepDispatcher, settings: Settings, batch: int) -> None:
         self._stores = stores
@@ -46,7 +46,10 @@ class LostAttempts:
 
 
 class ExhaustedSteps:
-    """Fails steps whose last attempt was lost, so that a step that kills its worker does not do so for ever."""
+    """Fails steps whose last attempt was lost.
+
+    So a step that kills its worker does not do so for ever.
+    """
 
     def __init__(self, stores: Stores, follow_up: FollowUp, settings: Settings, batch: int) -> None:
         self._stores = stores

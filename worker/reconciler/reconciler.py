@@ -1,4 +1,4 @@
-"""One pass of the reconciler: its duties, one after another."""
+"""The passes of the reconciler, each of which runs all its duties."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHORTEST_PAUSE_SECONDS = 0.01
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reconciled:
-    """What one pass did."""
+    """The counts of a pass."""
 
     lost: int = 0  # attempts whose lease had expired
     failed: int = 0  # steps among them that may have no other attempt
@@ -42,15 +42,15 @@ class Reconciled:
 
 
 class Reconciler:
-    """Runs all duties in one pass; the caller decides when.
+    """Runs all duties in a pass; the caller decides when.
 
     Args:
-        stores: Where runs are.
-        dispatch: Hands steps to Celery.
+        stores: The stores that have the runs.
+        dispatch: Publishes steps.
         attempt_timeouts: Fails attempts that take too long.
-        queues: Looks into the broker; None if it cannot be looked into.
-        settings: For leases and limits.
-        batch: Rows that a duty handles at a time.
+        queues: The broker's queues; None if the broker is not Redis.
+        settings: The settings, for leases and limits.
+        batch: The number of rows that a duty handles at a time.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Reconciler:
         *,
         batch: int = BATCH,
     ) -> None:
-        store, follow_up = stores.reconciliation, dispatch.follow_up
+        store = stores.reconciliation
+        follow_up = dispatch.follow_up
         dispatcher = StepDispatcher(stores, dispatch.publisher)
         self._store = store
         self._lost_attempts = LostAttempts(stores, dispatcher, settings, batch)
@@ -75,13 +76,13 @@ class Reconciler:
         self._redispatch = Redispatch(store, dispatcher, queues, batch)
 
     def run_once(self, now: datetime | None = None) -> Reconciled:
-        """Make one pass and return what it did.
+        """Make a pass and return its counts.
 
         Args:
-            now: The database's time; asked of it by default.
+            now: The database's time; None asks the database.
 
         Raises:
-            DatabaseUnavailable: Postgres does not answer. The next pass begins anew.
+            DatabaseUnavailable: Postgres does not answer. The next pass starts over.
         """
         now = now or self._store.now()
         lost = self._lost_attempts.run_once(now)
@@ -100,6 +101,10 @@ class Reconciler:
         return done
 
     def seconds_to_next_pass(self, longest: float) -> float:
-        """Return how long to pause: until the next timer is due, at the longest as given."""
+        """Return the pause before the next pass; it ends when a retry is due.
+
+        Args:
+            longest: The longest pause, in seconds.
+        """
         due = self._retries.seconds_to_next()
         return longest if due is None else min(longest, max(due, SHORTEST_PAUSE_SECONDS))

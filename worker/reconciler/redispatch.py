@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from datetime import datetime, timedelta
+from itertools import chain
 
 import redis
 
@@ -15,22 +16,23 @@ from celeriac.workflows.engine.ids import parse_task_id, task_id
 from celeriac.workflows.history.reconciliation import ReadyGroup, ReconcilerStore, Unclaimed
 
 logger = logging.getLogger(__name__)
-# A message may be on its way for so long, from the commit to the queue.
+# How long a message may take from the commit to the queue.
 PUBLISH_SLACK = timedelta(seconds=1)
-QUICK_DISPATCHES = 3  # a step is dispatched so often at once before it has to wait
-# Where the broker cannot be looked into, a step is dispatched again after so long, then twice as long, …
+QUICK_DISPATCHES = 3  # redispatches of a step before it has to wait for the next
+# For a broker whose queues cannot be read, a step is redispatched after this time, then
+# after twice this time, …
 UNREADABLE_BROKER_WAIT = timedelta(seconds=30)
 UNREADABLE_BROKER_DOUBLINGS = 6
 
 
 class Redispatch:
-    """Dispatches ready steps again that neither wait in a queue nor are prefetched by a living worker.
+    """Redispatches ready steps that neither wait in a queue nor are prefetched.
 
     Args:
         store: Finds ready steps.
-        dispatcher: Takes them.
-        queues: Looks into the broker; None if it cannot be looked into.
-        batch: Steps of a group to handle at a time.
+        dispatcher: Publishes them.
+        queues: The broker's queues; None if the broker is not Redis.
+        batch: The number of steps of a group to handle at a time.
     """
 
     def __init__(
@@ -43,28 +45,30 @@ class Redispatch:
         self._watermarks: dict[str, Watermark] = defaultdict(Watermark)
 
     def run_once(self, now: datetime) -> int:
-        """Dispatch lost steps; return how many."""
+        """Redispatch steps whose messages are lost; return how many."""
         sent = 0
         while True:
-            lost = [step for group in self._store.ready_groups() for step in self._lost_messages(group, now)]
+            groups = self._store.ready_groups()
+            lost = list(chain.from_iterable(self._lost_messages(group, now) for group in groups))
             if not lost:
                 return sent
             marked = self._store.mark_dispatched(lost)
             sent += self._dispatcher.dispatch(
                 (step.run_id, step.graph_hash, step.position) for step in lost if (step.run_id, step.position) in marked
             )
-            # Steps that are left over must not wait for a later pass: then the queue would hold the messages of this
-            # one, as if all steps that became ready at the same time waited there too.
+            # The steps left over must not wait for the next pass. The queue would then
+            # contain messages of this pass, as if all steps that became ready at the
+            # same time waited there too.
             if len(lost) < self._batch:
                 return sent
 
     def _lost_messages(self, group: ReadyGroup, now: datetime) -> list[Unclaimed]:
         if self._queues is None:
-            return self._overdue_messages(group, now)
+            return self._unclaimed_for_long(group, now)
         queue = self._queues.queue_of(group.task, group.queue)
         try:
             watermark = self._watermarks[queue]
-            if watermark.looked_at != now:  # other groups of this pass may share the queue
+            if watermark.looked_at != now:  # another group of this pass may share the queue
                 watermark.note(now, self._oldest_in(queue, now))
             if watermark.safe_before is None:
                 return []
@@ -77,8 +81,11 @@ class Redispatch:
             return []
         return [step for step in found if waiting is None or task_id(step.run_id, step.name) not in waiting]
 
-    def _overdue_messages(self, group: ReadyGroup, now: datetime) -> list[Unclaimed]:
-        """Return ready steps that were dispatched long ago, of a broker that cannot be looked into."""
+    def _unclaimed_for_long(self, group: ReadyGroup, now: datetime) -> list[Unclaimed]:
+        """Return ready steps that were dispatched long ago.
+
+        For a broker whose queues cannot be read.
+        """
         found = self._store.unclaimed(group, now - UNREADABLE_BROKER_WAIT, self._batch)
         return [
             step
@@ -88,10 +95,14 @@ class Redispatch:
         ]
 
     def _oldest_in(self, queue: str, now: datetime) -> datetime | None:
-        """Return an instant such that no message in the queue was dispatched earlier; None if that cannot be told.
+        """Return an instant before which no message in the queue was dispatched.
 
-        The lists of a queue are served in order. So a step that was ready before the next
-        message of every list is not waiting any more: its message was taken, or is lost.
+        The lists of a queue are served in order. So a step that was ready before the
+        next message of every list does not wait there: its message was taken, or is
+        lost.
+
+        Returns:
+            None if the instant is not known.
         """
         assert self._queues is not None
         oldest = [self._oldest_in_list(key, now) for key in self._queues.lists_of(queue)]
@@ -111,5 +122,8 @@ class Redispatch:
 
 
 def redispatch_delay(dispatches: int) -> timedelta:
-    """Return how long a step is left alone that was dispatched again so often: Celery may have revoked its task."""
+    """Return the time before the next redispatch of a step.
+
+    It grows with the number of redispatches, because Celery may have revoked the task.
+    """
     return timedelta(seconds=0 if dispatches < QUICK_DISPATCHES else min(60, 2**dispatches))

@@ -23,5 +23,5 @@ class Retries:
         return len(due)
 
     def seconds_to_next(self) -> float | None:
-        """Return the time until the earliest wait is over; None if no step waits."""
+        """Return the seconds until the earliest wait is over; None if no step waits."""
         return self._store.seconds_to_next_due()

@@ -11,8 +11,9 @@ STALLED_EVERY_SECONDS = 30.0
 
 
 class StalledRuns:
-    """Counts the parents of pending steps again, twice a minute. There is nothing to repair unless rows were changed by
-    hand.
+    """Recomputes the counts of parents of pending steps, twice a minute.
+
+    No count is wrong, unless rows were changed by hand.
     """
 
     def __init__(self, stores: Stores, batch: int) -> None:

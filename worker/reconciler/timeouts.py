@@ -9,7 +9,8 @@ from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.workflows.dispatch.follow_up import FollowUp
 from celeriac.workflows.history.stores import Stores
 
-# The worker of an attempt that takes too long is to stop it; this is for workers that cannot.
+# For the worker to stop an attempt that takes too long. The reconciler fails attempts
+# that their workers cannot stop.
 STOP_GRACE = timedelta(seconds=5)
 
 
@@ -26,7 +27,7 @@ class Timeouts:
         """Fail attempts, then runs; return how many of both."""
         store = self._stores.reconciliation
         attempts = self._attempt_timeouts.fail(store.timed_out(grace=STOP_GRACE, batch=self._batch))
-        return len(attempts) + sum(self._time_out_run(*late) for late in store.timed_out_runs(self._batch))
+        return len(attempts) + sum(self._time_out_run(*timed_out) for timed_out in store.timed_out_runs(self._batch))
 
     def _time_out_run(self, run_id: UUID, graph_hash: str) -> bool:
         graph = self._stores.runs.graph(graph_hash)

@@ -1,21 +1,21 @@
-"""How far back a queue is known to be free of older messages."""
+"""The instant before which a queue is known to have no messages."""
 
 from __future__ import annotations
 
 from collections import deque
 from datetime import datetime, timedelta
 
-# A message may be on its way for so long, from the queue to its worker's list of prefetched tasks.
+# How long a message may take from the queue to its worker's list of prefetched tasks.
 WATERMARK_DELAY = timedelta(seconds=2.5)
 
 
 class Watermark:
-    """The latest instant for which a queue has held no older message for the whole of ``WATERMARK_DELAY``.
+    """The latest instant before which a queue had no message for ``WATERMARK_DELAY``.
 
     Attributes:
-        looked_at: When the queue was last looked into.
-        safe_before: Steps that were dispatched before this instant have no message in the queue; None: not known for
-            long enough.
+        looked_at: When the queue was last read.
+        safe_before: Steps that were dispatched before this instant have no message in
+            the queue; None if this has not been known for long enough.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,12 @@ class Watermark:
         self._recent: deque[tuple[datetime, datetime]] = deque()
 
     def note(self, now: datetime, instant: datetime | None) -> None:
-        """Note at ``now`` that the queue has no message from before an instant; None if that cannot be told."""
+        """Note that, at ``now``, the queue has no message from before ``instant``.
+
+        Args:
+            now: When the queue was read.
+            instant: None if the instant is not known.
+        """
         self.looked_at = now
         if instant is not None:
             self._recent.append((now, instant))
