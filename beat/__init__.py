@@ -1,1 +1,4 @@
-"""Schedules: ``celery -A celeriac beat`` runs Celery's beat on the worker's app, with its ``beat_schedule``."""
+"""Schedules: ``celery -A celeriac beat`` runs Celery's beat on the worker's app.
+
+It reads the app's ``beat_schedule``.
+"""

@@ -1,8 +1,9 @@
 """Durable workflows for teams that already run Celery.
 
-Everything public is here: ``from celeriac import step, workflow, Client``. A name is imported when it is first used,
-so that a module with steps loads neither SQLAlchemy nor Celery. ``celery -A celeriac worker`` finds ``app``, made from
-the environment; ``install(app)`` adds workflows to a Celery app of your own.
+Everything public is here: ``from celeriac import step, workflow, Client``. A name is
+imported when it is first used, so that a module with steps loads neither SQLAlchemy nor
+Celery. ``celery -A celeriac worker`` finds ``app``, made from the environment;
+``install(app)`` adds workflows to a Celery app of your own.
 """
 
 from __future__ import annotations
@@ -60,18 +61,16 @@ _MODULES = {
         "DatabaseUnavailable",
         "DefinitionError",
         "IdempotencyKeyReused",
-        "IdempotencyKeyReused",
         "ImportFailed",
         "InputInvalid",
+        "InvalidRunState",
         "ResultInvalid",
         "ResultTimeout",
-        "InvalidRunState",
         "RunFailed",
         "SchemaMismatch",
         "StepError",
         "StepTimedOut",
         "UnknownRun",
-        "UnknownStatus",
         "UnknownStatus",
         "UnknownWorkflow",
         "WorkerLost",
@@ -132,8 +131,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for, and keep it."""
-    if name == "app":  # for ``celery -A celeriac``; not in ``__all__``, because asking for it reads the environment
+    """Import a public name at its first use, and keep it."""
+    if name == "app":  # for ``celery -A celeriac``; not in ``__all__``, because it reads the environment
         return import_module("celeriac.worker.environment").app_from_environment()
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
