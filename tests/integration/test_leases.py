@@ -1,4 +1,4 @@
-"""Leases: which processes live, and who has a duty."""
+"""Leases: the processes that live, and the leader."""
 
 from datetime import timedelta
 
@@ -25,7 +25,7 @@ def test_a_worker_lives_while_it_renews(store):
     assert store.leases.live_workers() == []
 
 
-def test_renewing_makes_a_lease_longer_and_says_what_its_holder_holds(store):
+def test_renewing_makes_a_lease_longer_and_stores_the_prefetched_tasks_of_its_holder(store):
     store.leases.renew([ALIVE, DEAD], worker=WORKER, lease=2 * MINUTE, holder=ALIVE, prefetched=["run.a", "run.b"])
     rows = {
         name: store.row(
@@ -39,7 +39,7 @@ def test_renewing_makes_a_lease_longer_and_says_what_its_holder_holds(store):
     assert store.row("SELECT prefetched FROM workflow_leases WHERE name = :name", name=ALIVE).prefetched == []
 
 
-def test_a_duty_is_had_by_one_worker_until_it_stops_renewing(store):
+def test_a_leader_lease_is_held_by_one_worker_until_it_stops_renewing(store):
     assert store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=MINUTE)
     assert not store.leases.acquire_leader_lease("leader:reconciler", worker="b", lease=MINUTE)
     assert store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=timedelta(0))
@@ -48,16 +48,16 @@ def test_a_duty_is_had_by_one_worker_until_it_stops_renewing(store):
     assert store.leases.acquire_leader_lease("leader:other", worker="a", lease=MINUTE)
 
 
-def test_of_many_that_want_a_duty_at_once_one_gets_it(store):
-    for duty in "abc":
+def test_of_many_workers_that_want_a_leader_lease_at_once_one_gets_it(store):
+    for name in "abc":
         calls = [
-            lambda i=i, duty=duty: store.leases.acquire_leader_lease(duty, worker=f"w{i}", lease=MINUTE)
+            lambda i=i, name=name: store.leases.acquire_leader_lease(name, worker=f"w{i}", lease=MINUTE)
             for i in range(8)
         ]
         assert sum(store.at_once(calls)) == 1
 
 
-def test_a_duty_is_not_a_worker(store):
+def test_a_leader_lease_is_not_a_worker(store):
     store.leases.acquire_leader_lease("leader:reconciler", worker="a", lease=MINUTE)
     assert [worker.name for worker in store.leases.live_workers()] == [WORKER]
 

@@ -73,8 +73,8 @@ def test_a_run_that_is_ended_by_request_calls_no_hook(store, how):
 def test_a_run_whose_time_is_up_calls_its_hook(store):
     run_id = store.start(HOOKED)
     store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=run_id)
-    settled = store.transitions.time_out(run_id, HOOKED)
-    assert store.names(run_id, settled.ready) == ["on_failure"]
+    transition = store.transitions.time_out(run_id, HOOKED)
+    assert store.names(run_id, transition.ready) == ["on_failure"]
 
 
 def test_a_run_that_is_retried_and_fails_again_calls_its_hook_again(store):
@@ -92,13 +92,13 @@ def test_a_run_that_is_retried_and_fails_again_calls_its_hook_again(store):
         assert zombie.attempt == attempt
 
 
-def test_the_hook_of_a_saga_is_called_once_everything_is_undone_or_cannot_be(store):
+def test_the_hook_of_a_saga_is_called_once_it_is_compensated_or_cannot_be(store):
     graph = saga_of({"a": (), "b": ("a",)}, hooks=["on_failure"])
-    undone = Saga(store, graph).fails_at("a", step="b")
-    undone.plan()
-    assert hooks(store, undone.id) == {}
-    undone.undo("a")
-    assert store.names(undone.id, undone.compensate().ready) == ["on_failure"]
+    compensated = Saga(store, graph).fails_at("a", step="b")
+    compensated.plan()
+    assert hooks(store, compensated.id) == {}
+    compensated.do_compensations("a")
+    assert store.names(compensated.id, compensated.compensate().ready) == ["on_failure"]
     stuck = Saga(store, graph).fails_at("a", step="b")
     stuck.plan()
     store.fail(store.take(stuck.id, "a.compensate"))

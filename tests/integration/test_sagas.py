@@ -1,4 +1,4 @@
-"""Sagas on the real store: what is undone, in which order, and what becomes of the run."""
+"""Sagas on the real store: the compensations, their order, and the end of the run."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -17,9 +17,9 @@ ORDER: Mapping[str, Sequence[str]] = {"reserve": (), "charge": ("reserve",), "sh
 
 
 def saga_of(parents: Mapping[str, Sequence[str]], *, hooks: Sequence[str] = ()) -> Graph:
-    """A saga in which every step can be undone."""
+    """A saga in which every step has a compensation."""
     nodes = [Node(name=name, task=name, after=tuple(after)) for name, after in parents.items()]
-    nodes += [Node(name=f"{name}.compensate", task=f"undo_{name}", compensates=name) for name in parents]
+    nodes += [Node(name=f"{name}.compensate", task=f"compensate_{name}", compensates=name) for name in parents]
     nodes += [Node(name=hook, task=hook, hook=hook) for hook in hooks]
     return Graph(workflow="tested", version="1", nodes=tuple(nodes), saga=True)
 
@@ -49,11 +49,11 @@ class Saga:
         return self.transitions.compensate(self.id, self.graph)
 
     def plan(self) -> list[str]:
-        settled = self.compensate()
-        assert settled is not None
-        return self.store.names(self.id, settled.ready)
+        transition = self.compensate()
+        assert transition is not None
+        return self.store.names(self.id, transition.ready)
 
-    def undo(self, *names: str) -> None:
+    def do_compensations(self, *names: str) -> None:
         self.store.do(self.id, *(f"{name}.compensate" for name in names))
 
 
@@ -62,12 +62,12 @@ def saga(store: Store) -> Saga:
     return Saga(store, saga_of(ORDER))
 
 
-def test_a_saga_that_fails_undoes_what_completed_the_latest_first_and_then_has_failed(saga):
+def test_a_saga_that_fails_compensates_completed_steps_the_latest_first_and_then_has_failed(saga):
     saga.fails_at("reserve", "charge", step="ship")
     assert saga.status is RunStatus.COMPENSATING
     assert saga.plan() == ["charge.compensate", "reserve.compensate"]
-    saga.undo("charge", "reserve")
-    assert saga.status is RunStatus.COMPENSATING  # until somebody sees that nothing is left
+    saga.do_compensations("charge", "reserve")
+    assert saga.status is RunStatus.COMPENSATING  # until the follow-up finds no compensation left
     assert saga.compensate().run_ended
     assert saga.status is RunStatus.FAILED
     assert "ship.compensate" not in saga.statuses()
@@ -92,11 +92,11 @@ def test_only_one_compensation_at_a_time_is_to_be_had(saga):
 
 def test_a_saga_of_which_nothing_completed_fails_at_once(saga):
     saga.fails_at(step="reserve")
-    settled = saga.compensate()
-    assert (settled.run_status, settled.run_ended, settled.ready) == (RunStatus.FAILED, True, ())
+    transition = saga.compensate()
+    assert (transition.run_status, transition.run_ended, transition.ready) == (RunStatus.FAILED, True, ())
 
 
-def test_a_saga_waits_for_what_still_runs_and_undoes_that_too(store):
+def test_a_saga_waits_for_running_steps_and_compensates_them_too(store):
     saga = Saga(store, saga_of({"a": (), "b": ()}))
     b = store.take(saga.id, "b")
     saga.fails_at(step="a")
@@ -107,7 +107,7 @@ def test_a_saga_waits_for_what_still_runs_and_undoes_that_too(store):
     assert saga.plan() == ["b.compensate"]
 
 
-def test_parallel_branches_are_undone_in_the_reverse_order_of_their_completion(store):
+def test_parallel_branches_are_compensated_in_the_reverse_order_of_their_completion(store):
     saga = Saga(store, saga_of({"a": (), "b": (), "c": (), "join": ("a", "b", "c")}))
     saga.fails_at("b", "c", "a", step="join")
     assert saga.plan() == ["a.compensate", "c.compensate", "b.compensate"]
@@ -120,7 +120,7 @@ def test_a_plan_is_made_once(saga):
 
 
 @pytest.mark.parametrize("steps_done", [0, 1, 2])
-def test_a_cancelled_saga_is_undone_and_then_is_cancelled(saga, steps_done):
+def test_a_cancelled_saga_is_compensated_and_then_is_cancelled(saga, steps_done):
     done = list(ORDER)[:steps_done]
     saga.store.do(saga.id, *done)
     assert saga.control.cancel([saga.id], "changed my mind") == {saga.id}
@@ -128,7 +128,7 @@ def test_a_cancelled_saga_is_undone_and_then_is_cancelled(saga, steps_done):
     assert saga.store.claim(saga.id, list(ORDER)[steps_done]) is None
     if done:
         assert saga.plan() == [f"{name}.compensate" for name in reversed(done)]
-        saga.undo(*reversed(done))
+        saga.do_compensations(*reversed(done))
     assert saga.compensate().run_ended
     assert saga.status is RunStatus.CANCELLED
     assert saga.store.reader.run(saga.id).error.message == "changed my mind"
@@ -145,19 +145,19 @@ def test_a_running_step_of_a_cancelled_saga_is_asked_to_stop_and_one_of_a_failed
         assert store.attempts.heartbeat(a, None, UNLIMITED) is not cancelled
 
 
-def test_a_saga_whose_time_is_up_is_undone(store):
+def test_a_saga_whose_time_is_up_is_compensated(store):
     saga = Saga(store, saga_of(ORDER))
     store.do(saga.id, "reserve")
     store.execute("UPDATE workflow_runs SET timeout_at = now() - interval '1 s' WHERE id = :run", run=saga.id)
     assert saga.transitions.time_out(saga.id, saga.graph).run_status is RunStatus.COMPENSATING
     assert saga.transitions.time_out(saga.id, saga.graph) is None
     assert saga.plan() == ["reserve.compensate"]
-    saga.undo("reserve")
+    saga.do_compensations("reserve")
     saga.compensate()
     assert store.reader.run(saga.id).error.type == "RunTimedOut"
 
 
-def test_a_terminated_saga_is_not_undone(saga):
+def test_a_terminated_saga_is_not_compensated(saga):
     saga.store.do(saga.id, "reserve")
     saga.control.terminate([saga.id], None)
     assert saga.compensate() is None
@@ -172,18 +172,18 @@ def test_a_compensation_that_fails_leaves_the_run_in_a_state_of_its_own_and_can_
     assert saga.store.reader.run(saga.id).error.step == "charge.compensate"
     assert saga.store.claim(saga.id, "reserve.compensate") is None
     assert saga.transitions.retry(saga.id, saga.graph, 60).run_status is RunStatus.COMPENSATING
-    saga.undo("charge", "reserve")
+    saga.do_compensations("charge", "reserve")
     saga.compensate()
     assert saga.status is RunStatus.FAILED
     assert saga.store.history(saga.id).count("StepCompleted reserve.compensate 1") == 1
 
 
-def test_a_saga_that_was_undone_cannot_be_retried_and_one_that_had_nothing_to_undo_can(store):
-    undone = Saga(store, saga_of(ORDER)).fails_at("reserve", step="charge")
-    undone.plan()
-    undone.undo("reserve")
-    undone.compensate()
-    assert undone.transitions.retry(undone.id, undone.graph, 60) is None
+def test_a_saga_that_was_compensated_cannot_be_retried_and_a_saga_without_compensations_can(store):
+    compensated = Saga(store, saga_of(ORDER)).fails_at("reserve", step="charge")
+    compensated.plan()
+    compensated.do_compensations("reserve")
+    compensated.compensate()
+    assert compensated.transitions.retry(compensated.id, compensated.graph, 60) is None
     untouched = Saga(store, saga_of(ORDER)).fails_at(step="reserve")
     untouched.compensate()
     assert untouched.transitions.retry(untouched.id, untouched.graph, 60).run_status is RunStatus.RUNNING
@@ -198,10 +198,10 @@ def test_a_compensation_lost_with_its_worker_is_ready_again_and_the_next_waits_f
     [lost] = saga.store.lose()
     assert (lost.name, lost.accepts_work) == ("charge.compensate", True)
     assert saga.store.claim(saga.id, "reserve.compensate") is None
-    saga.undo("charge", "reserve")
+    saga.do_compensations("charge", "reserve")
 
 
-def test_a_fork_does_not_undo_what_it_took_over(store):
+def test_a_fork_does_not_compensate_the_steps_that_it_reuses(store):
     original = Saga(store, saga_of(ORDER)).fails_at("reserve", "charge", step="ship")
     reused = [original.graph.position["reserve"]]
     fork_id, _ = store.runs.fork(original.graph, "{}", reused, original.id, tags={})
@@ -215,7 +215,7 @@ def test_a_fork_does_not_undo_what_it_took_over(store):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data(), plain=graphs(7))
-def test_whatever_completed_is_undone_once_in_reverse_and_nothing_else(store, data, plain):
+def test_completed_steps_are_compensated_once_in_reverse_and_no_others(store, data, plain):
     parents = {plain.nodes[i].name: plain.nodes[i].parents for i in plain.in_order()}
     saga = Saga(store, saga_of(parents))
     completed: list[str] = []
@@ -240,5 +240,5 @@ def test_whatever_completed_is_undone_once_in_reverse_and_nothing_else(store, da
         completed.append(attempt.name)
     if completed:
         assert saga.plan() == [f"{name}.compensate" for name in reversed(completed)]
-        saga.undo(*reversed(completed))
+        saga.do_compensations(*reversed(completed))
     assert saga.compensate().run_status is RunStatus.FAILED

@@ -28,11 +28,11 @@ def fleet(store, broker, settings):
 
 
 @pytest.fixture
-def overdue(store: Store, fleet: Fleet) -> AttemptTimeouts:
+def attempt_timeouts(store: Store, fleet: Fleet) -> AttemptTimeouts:
     return AttemptTimeouts(store.stores, fleet.dispatch.follow_up, Retry(max_attempts=2, delay=0))
 
 
-def late(store: Store, graph=None, limits: Limits = A_MINUTE, seconds: float = 61, **options):
+def timed_out_run(store: Store, graph=None, limits: Limits = A_MINUTE, seconds: float = 61, **options):
     """A run whose first step has run for so long."""
     run_id = store.start(graph or chain_of(2), **options)
     assert store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=limits) is not None
@@ -50,64 +50,64 @@ def timed_out(store: Store, **options):
     return store.reconciling.timed_out(**{"grace": NO_GRACE, "batch": 100, **options})
 
 
-def test_an_attempt_is_late_when_its_time_and_the_grace_are_over(store):
-    run_id = late(store, seconds=61)
-    late(store, seconds=59)
+def test_an_attempt_is_timed_out_when_its_time_and_the_grace_are_over(store):
+    run_id = timed_out_run(store, seconds=61)
+    timed_out_run(store, seconds=59)
     assert [found.attempt.run_id for found in timed_out(store)] == [run_id]
     assert timed_out(store, grace=timedelta(seconds=5)) == []
     assert timed_out(store, leases=[ALIVE]) == timed_out(store)
     assert timed_out(store, leases=["process:other:1:0"]) == []
 
 
-def test_a_late_attempt_fails_with_a_time_out_and_is_tried_again(store, overdue):
-    run_id = late(store)
-    [attempt] = overdue.fail(timed_out(store))
+def test_an_attempt_that_timed_out_fails_and_is_retried(store, attempt_timeouts):
+    run_id = timed_out_run(store)
+    [attempt] = attempt_timeouts.fail(timed_out(store))
     assert (attempt.run_id, attempt.attempt) == (run_id, 1)
     step = store.reader.run(run_id).steps[0]
     assert (step.status, step.error.type) == ("retrying", "StepTimedOut")
     assert step.error.message == "Attempt 1 of step 's0' did not end within its time."
     assert store.complete(attempt) is None, "whatever it still does is superseded"
-    assert overdue.fail(timed_out(store)) == []
+    assert attempt_timeouts.fail(timed_out(store)) == []
 
 
-def test_a_step_whose_attempts_are_all_late_fails_with_its_run(store, overdue):
-    run_id = late(store)
-    overdue.fail(timed_out(store))
+def test_a_step_whose_attempts_all_time_out_fails_with_its_run(store, attempt_timeouts):
+    run_id = timed_out_run(store)
+    attempt_timeouts.fail(timed_out(store))
     store.reconciling.fire_retries(10)
     assert store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=Limits(timeout=60)).attempt.attempt == 2
     store.execute("UPDATE workflow_tasks SET timeout_at = now() - interval '1 s' WHERE status = 'running'")
-    overdue.fail(timed_out(store))
+    attempt_timeouts.fail(timed_out(store))
     view = store.reader.run(run_id)
     assert (view.status, view.error.type, view.error.step) == ("failed", "StepTimedOut", "s0")
 
 
-def test_past_the_deadline_of_all_attempts_none_follows(store, overdue):
-    run_id = late(store, limits=Limits(timeout=300, total=60))
+def test_past_the_deadline_of_all_attempts_none_follows(store, attempt_timeouts):
+    run_id = timed_out_run(store, limits=Limits(timeout=300, total=60))
     [found] = timed_out(store)
     assert found.past_deadline
-    overdue.fail([found])
+    attempt_timeouts.fail([found])
     assert store.statuses(run_id)["s0"] == "failed"
     assert store.runs.status(run_id) == "failed"
 
 
-def test_an_attempt_without_heartbeats_is_late_before_its_own_time_is_over(store):
-    run_id = late(store, limits=Limits(timeout=300, heartbeat=10), seconds=11)
+def test_an_attempt_without_heartbeats_is_timed_out_before_its_own_time_is_over(store):
+    run_id = timed_out_run(store, limits=Limits(timeout=300, heartbeat=10), seconds=11)
     assert [found.attempt.run_id for found in timed_out(store)] == [run_id]
 
 
-def test_two_who_see_to_a_late_attempt_at_once_record_it_once(store, overdue):
-    run_id = late(store)
+def test_two_that_fail_a_timed_out_attempt_at_once_record_it_once(store, attempt_timeouts):
+    run_id = timed_out_run(store)
     found = timed_out(store)
-    assert sorted(map(len, store.at_once([lambda: overdue.fail(found)] * 4))) == [0, 0, 0, 1]
+    assert sorted(map(len, store.at_once([lambda: attempt_timeouts.fail(found)] * 4))) == [0, 0, 0, 1]
     assert store.history(run_id).count("StepFailed s0 1") == 1
 
 
-def test_a_completion_beside_a_time_out_leaves_one_outcome(store, overdue):
+def test_a_completion_beside_a_time_out_leaves_one_outcome(store, attempt_timeouts):
     for _ in range(6):
-        run_id = late(store, chain_of(1))
+        run_id = timed_out_run(store, chain_of(1))
         found = timed_out(store)
         completed, failed = store.at_once(
-            [lambda found=found: store.complete(found[0].attempt), lambda found=found: overdue.fail(found)]
+            [lambda found=found: store.complete(found[0].attempt), lambda found=found: attempt_timeouts.fail(found)]
         )
         assert (completed is None) == bool(failed)
         outcomes = [e for e in store.history(run_id) if e.startswith(("StepCompleted", "StepFailed"))]
@@ -115,7 +115,7 @@ def test_a_completion_beside_a_time_out_leaves_one_outcome(store, overdue):
 
 
 def test_the_reconciler_ends_attempts_that_no_worker_stopped(fleet):
-    late(fleet.store, seconds=70)
+    timed_out_run(fleet.store, seconds=70)
     done = fleet.reconciler.run_once()
     assert done == Reconciled(timed_out=1)
     assert fleet.store.reader.find()[0].status == "running"
@@ -127,8 +127,8 @@ def test_the_reconciler_ends_attempts_that_no_worker_stopped(fleet):
 def time_out_runs(store: Store) -> list[UUID]:
     """Fail runs that take too long, as the reconciler does; return those that this failed."""
     transitions = store.transitions
-    late = store.reconciling.timed_out_runs(100)
-    return [run_id for run_id, graph_hash in late if transitions.time_out(run_id, store.runs.graph(graph_hash))]
+    found = store.reconciling.timed_out_runs(100)
+    return [run_id for run_id, graph_hash in found if transitions.time_out(run_id, store.runs.graph(graph_hash))]
 
 
 def expire(store: Store, run_id) -> None:

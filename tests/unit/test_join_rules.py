@@ -16,7 +16,8 @@ from celeriac.workflows.engine.states import StepStatus
 C, F, B, S = StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED
 RUNS, UPSTREAM_FAILED, SKIPPED = StepStatus.READY, StepStatus.UPSTREAM_FAILED, StepStatus.SKIPPED
 
-# What becomes of the join, by rule, by how many of its three parents completed, failed (or were blocked), were skipped.
+# The decision on the join, by its rule, and by how many of its three parents completed, are failures (failed or
+# upstream_failed), and were skipped.
 TABLE = {
     #                 all_succeeded  all_done  any_succeeded  none_failed  one_failed
     (3, 0, 0): (RUNS, RUNS, RUNS, RUNS, SKIPPED),

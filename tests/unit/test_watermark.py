@@ -1,4 +1,4 @@
-"""The watermark: what has been true of a queue for a while, rather than at one moment."""
+"""The watermark: the instant before which a queue has had no messages for a while."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ def after(seconds: float, since: datetime = NOON) -> datetime:
     return since + timedelta(seconds=seconds)
 
 
-def test_nothing_has_settled_at_first():
+def test_no_instant_is_safe_at_first():
     mark = Watermark()
     assert mark.safe_before is None
     mark.note(NOON, LONG_AGO)
@@ -23,14 +23,14 @@ def test_nothing_has_settled_at_first():
     assert mark.safe_before is None
 
 
-def test_what_was_true_long_enough_ago_has_settled():
+def test_an_instant_is_safe_once_it_was_known_for_long_enough():
     mark = Watermark()
     mark.note(NOON, LONG_AGO)
     mark.note(NOON + WATERMARK_DELAY, NOON)
     assert mark.safe_before == LONG_AGO
 
 
-def test_the_latest_of_what_has_settled_counts():
+def test_the_latest_safe_instant_counts():
     mark = Watermark()
     mark.note(NOON, LONG_AGO)
     mark.note(after(1), after(1, LONG_AGO))
@@ -38,7 +38,7 @@ def test_the_latest_of_what_has_settled_counts():
     assert mark.safe_before == after(1, LONG_AGO)
 
 
-def test_what_has_settled_stays_so_while_nothing_new_can_be_told():
+def test_a_safe_instant_stays_safe_while_the_queue_cannot_be_read():
     mark = Watermark()
     mark.note(NOON, LONG_AGO)
     mark.note(NOON + WATERMARK_DELAY, None)
@@ -46,7 +46,7 @@ def test_what_has_settled_stays_so_while_nothing_new_can_be_told():
     assert mark.safe_before == LONG_AGO
 
 
-def test_nothing_settles_while_a_queue_cannot_be_looked_into():
+def test_no_instant_becomes_safe_while_the_queue_cannot_be_read():
     mark = Watermark()
     mark.note(NOON, None)
     mark.note(NOON + 10 * WATERMARK_DELAY, None)

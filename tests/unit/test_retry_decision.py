@@ -1,4 +1,4 @@
-"""Which failures of a step are followed by another attempt."""
+"""Whether another attempt follows a failed attempt, and when."""
 
 from typing import Any
 

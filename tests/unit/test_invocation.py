@@ -44,7 +44,7 @@ def test_the_traceback_begins_at_the_steps_code_and_not_at_the_engines():
     assert error.__traceback__.tb_frame.f_code.co_name == "invoke"
     shown = describe_error(error)["traceback"]
     assert "in refuse_at_once" in shown
-    assert "invocation.py" not in shown
+    assert "worker/invocation.py" not in shown
     assert "steps.py" not in shown
 
 
