@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 
 class AsyncRun(Generic[R]):
-    """One execution of a workflow; see ``Run``. Each method asks the database anew.
+    """An execution of a workflow; see ``Run``. Each method queries the database.
 
     Attributes:
         id: The run's id.
@@ -53,11 +53,11 @@ class AsyncRun(Generic[R]):
         return f"<AsyncRun {self.id}>"
 
     async def status(self) -> RunStatus:
-        """Return the run's state now; see ``Run.status``."""
+        """Return the run's status now; see ``Run.status``."""
         return await asyncio.to_thread(lambda: self._run.status)
 
     async def view(self, *, steps: bool = True) -> RunView:
-        """Return the run with its times, its error, and its steps unless they are not wanted."""
+        """Return the run with its times and error, and by default with its steps."""
         return await asyncio.to_thread(self._run.view, steps=steps)
 
     async def steps(self) -> tuple[StepView, ...]:
@@ -69,7 +69,7 @@ class AsyncRun(Generic[R]):
         return await asyncio.to_thread(self._run.history)
 
     async def explain(self, view: RunView | None = None) -> tuple[Reason, ...]:
-        """Return a reason for each step that has not run to its end; see ``Run.explain``."""
+        """Return a reason for each step that has not ended; see ``Run.explain``."""
         return await asyncio.to_thread(self._run.explain, view)
 
     async def pause(self) -> None:
@@ -77,19 +77,19 @@ class AsyncRun(Generic[R]):
         await asyncio.to_thread(self._run.pause)
 
     async def resume(self) -> None:
-        """Let the run go on; see ``Run.resume``."""
+        """Resume the run; see ``Run.resume``."""
         await asyncio.to_thread(self._run.resume)
 
     async def cancel(self, reason: str | None = None) -> None:
-        """End the run, asking its steps to stop; see ``Run.cancel``."""
+        """Cancel the run; see ``Run.cancel``."""
         await asyncio.to_thread(self._run.cancel, reason)
 
     async def terminate(self, reason: str | None = None) -> None:
-        """End the run at once; see ``Run.terminate``."""
+        """Terminate the run at once; see ``Run.terminate``."""
         await asyncio.to_thread(self._run.terminate, reason)
 
     async def retry(self) -> None:
-        """Let a failed run go on from its failed steps; see ``Run.retry``."""
+        """Retry a failed run from its failed steps; see ``Run.retry``."""
         await asyncio.to_thread(self._run.retry)
 
     async def fork(self, from_step: str, *, version: str | None = None) -> AsyncRun[Any]:
@@ -98,7 +98,7 @@ class AsyncRun(Generic[R]):
         return AsyncRun(self._services, forked)
 
     async def wait(self, timeout: float | None = None) -> RunStatus:
-        """Wait for the run to end and return the state it ended in; see ``Run.wait``."""
+        """Wait for the run to end and return its status; see ``Run.wait``."""
         until = None if timeout is None else time.monotonic() + timeout
         async with async_wakeups.listening(self._services.dispatch.wakeups.address, self.id) as waiter:
             while not (status := await self.status()).is_terminal:
@@ -109,7 +109,7 @@ class AsyncRun(Generic[R]):
         return status
 
     async def result(self, timeout: float | None = None) -> R:
-        """Wait for the run to end and return the result of its workflow; see ``Run.result``."""
+        """Wait for the run to end and return its result; see ``Run.result``."""
         await self.wait(timeout)
         return await asyncio.to_thread(self._run.result)
 
@@ -120,18 +120,19 @@ class AsyncRun(Generic[R]):
 
 
 class AsyncClient:
-    """Starts runs and finds them from an event loop; make one per process and keep it.
+    """Starts, finds and controls runs from an event loop. Make one per process; keep it.
 
     Args:
-        settings: Where database and broker are, and which modules have workflows.
-        catalog: The workflows that can be started by name; by default those of ``settings.imports``.
+        settings: The addresses of database and broker, and the modules with workflows.
+        catalog: The workflows that can be started by name. The default are those of
+            ``settings.imports``.
         celery: The team's own app, so that steps go where its routes send them.
 
     Attributes:
         settings: As given.
 
     Raises:
-        ConfigurationError: there is no database or no broker in the settings.
+        ConfigurationError: the settings have no database or no broker.
     """
 
     def __init__(self, settings: Settings, *, catalog: Catalog | None = None, celery: Celery | None = None) -> None:
@@ -144,7 +145,7 @@ class AsyncClient:
         """Return a client with the settings of the environment.
 
         Raises:
-            ConfigurationError: a setting is missing or cannot work.
+            ConfigurationError: a setting is missing or invalid.
         """
         return cls(Settings.from_env())
 
@@ -166,12 +167,12 @@ class AsyncClient:
         return AsyncRun(self._services, run)
 
     async def start_by_name(self, name: str, value: Any = None, /, **options: Unpack[StartOptionArgs]) -> AsyncRun[Any]:
-        """Start a run of the workflow of that name with JSON data; see ``Client.start_by_name``."""
+        """Start a run of a workflow by its name; see ``Client.start_by_name``."""
         run = await asyncio.to_thread(lambda: self._client.start_by_name(name, value, **options))
         return AsyncRun(self._services, run)
 
     def within(self, transaction: AsyncSession | AsyncConnection, /) -> AsyncTransactionClient:
-        """Return a client whose starts belong to a transaction of the caller's; see ``Client.within``."""
+        """Return a client for the caller's transaction; see ``Client.within``."""
         return self._client.within(transaction)
 
     @overload
@@ -179,7 +180,7 @@ class AsyncClient:
     @overload
     async def get(self, run_id: uuid.UUID | str, workflow: Workflow[..., R]) -> AsyncRun[R]: ...
     async def get(self, run_id: uuid.UUID | str, workflow: Workflow[..., R] | None = None) -> AsyncRun[Any]:
-        """Return the run of that id; see ``Client.get``."""
+        """Return the run with an id; see ``Client.get``."""
         if workflow is None:
             return AsyncRun(self._services, await asyncio.to_thread(self._client.get, run_id))
         return AsyncRun(self._services, await asyncio.to_thread(lambda: self._client.get(run_id, workflow)))
@@ -203,7 +204,7 @@ class AsyncClient:
         return await asyncio.to_thread(lambda: self._client.pause(**filters))
 
     async def resume(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:
-        """Let all paused runs that fit go on; see ``Client.control``."""
+        """Resume all paused runs that fit; see ``Client.control``."""
         return await asyncio.to_thread(lambda: self._client.resume(**filters))
 
     async def cancel(self, **filters: Unpack[Filters]) -> builtins.list[uuid.UUID]:

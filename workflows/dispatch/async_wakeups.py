@@ -1,4 +1,7 @@
-"""Waiting for a run in an event loop: woken through the broker's Redis, and by polling otherwise."""
+"""Waiting for a run in an event loop, to be woken through the broker's Redis.
+
+Without Redis a waiter polls.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ from celeriac.workflows.dispatch.wakeups import (
 
 @contextlib.asynccontextmanager
 async def listening(address: str | None, run_id: UUID) -> AsyncIterator[AsyncWaiter]:
-    """Listen for a run: a wake-up that is published after this returns a waiter is not missed.
+    """Listen for a run; a wake-up after the waiter was returned is not missed.
 
     Args:
-        address: Of the broker's Redis; None if the broker is not Redis.
+        address: The address of the broker's Redis; None if the broker is not Redis.
         run_id: The run.
     """
     if address is None:
@@ -56,7 +59,11 @@ class AsyncWaiter:
         self._pause = FIRST_PAUSE_SECONDS if pubsub is None else FIRST_PAUSE_LISTENING_SECONDS
 
     async def wait(self, seconds: float) -> None:
-        """Return when woken; at the latest after ``seconds``, or after a pause that grows with each call."""
+        """Return when woken, or after a pause that grows with each call.
+
+        Args:
+            seconds: The longest pause.
+        """
         pause = min(seconds, self._pause)
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         if self._pubsub is None:
