@@ -7,7 +7,8 @@ than Postgres itself needs for a claim.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -30,11 +31,29 @@ class DirectConnections:
             psycopg.Error: as the driver raises it. After an error of the connection,
                 the next call opens another connection.
         """
-        return self._connected().execute(driver_sql(name), parameters).fetchone()
+        with self._intact() as connection:
+            return connection.execute(driver_sql(name), parameters).fetchone()
 
     def execute_all(self, name: str, parameters: Mapping[str, Any]) -> list[Any]:
         """Execute a named statement; return its rows. Otherwise as ``execute``."""
-        return self._connected().execute(driver_sql(name), parameters).fetchall()
+        with self._intact() as connection:
+            return connection.execute(driver_sql(name), parameters).fetchall()
+
+    @contextmanager
+    def _intact(self) -> Iterator[psycopg.Connection[Any]]:
+        """Lend the connection of this thread, and close it if a foreign error interrupts its use.
+
+        A time limit raises wherever the process is, also while the driver waits. The
+        statement then goes on at the server, and the connection is no good for another.
+        """
+        connection = self._connected()
+        try:
+            yield connection
+        except psycopg.Error:
+            raise
+        except BaseException:
+            connection.close()
+            raise
 
     def _connected(self) -> psycopg.Connection[Any]:
         connection: psycopg.Connection[Any] | None = getattr(self._local, "connection", None)
