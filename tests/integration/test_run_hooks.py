@@ -103,3 +103,13 @@ def test_the_hook_of_a_saga_is_called_once_it_is_compensated_or_cannot_be(store)
     stuck.plan()
     store.fail(store.take(stuck.id, "a.compensate"))
     assert hooks(store, stuck.id) == {"on_failure": "ready"}
+
+
+def test_a_failed_run_is_retried_although_its_hook_waits_for_a_retry_of_its_own(store):
+    run_id = store.start(HOOKED)
+    store.fail(store.take(run_id, "a"))
+    store.fail(store.take(run_id, "on_failure"), retry_in=60.0)
+    assert hooks(store, run_id) == {"on_failure": "retrying"}
+    assert store.transitions.retry(run_id, HOOKED, 60).ready == (0,)
+    store.do(run_id, "a", "b")
+    assert store.runs.status(run_id) == "completed"

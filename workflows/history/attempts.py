@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection
 
 from celeriac.workflows.engine.graph import Graph
@@ -14,7 +16,7 @@ from celeriac.workflows.engine.outcomes import error_info
 from celeriac.workflows.engine.resolving import RecordedStep
 from celeriac.workflows.engine.states import RunStatus, StepStatus
 from celeriac.workflows.history.arrays import array_of
-from celeriac.workflows.history.database import Database
+from celeriac.workflows.history.database import Database, is_transient
 from celeriac.workflows.history.direct import DirectConnections
 from celeriac.workflows.history.outage import retry_through_outage
 from celeriac.workflows.history.records import (
@@ -29,6 +31,8 @@ from celeriac.workflows.history.records import (
 )
 from celeriac.workflows.history.statements import driver_sql
 from celeriac.workflows.history.transitions import TransitionStore
+
+logger = logging.getLogger(__name__)
 
 
 class AttemptStore:
@@ -160,9 +164,7 @@ class AttemptStore:
         """
         text = json.dumps(error)
         parameters = {
-            "run": attempt.run_id,
-            "position": attempt.position,
-            "attempt": attempt.attempt,
+            **_parameters(attempt),
             "error": text,
             "retry_in": retry_in,
         }
@@ -203,20 +205,22 @@ class AttemptStore:
 
         Returns:
             Whether the attempt should continue; False if it is superseded, or if its
-            run was cancelled or terminated.
-
-        Raises:
-            psycopg.Error: Postgres does not answer; the next heartbeat may succeed.
+            run was cancelled or terminated. True during an outage of Postgres, which
+            says neither; the next heartbeat may succeed.
         """
         parameters = {
-            "run": attempt.run_id,
-            "position": attempt.position,
-            "attempt": attempt.attempt,
+            **_parameters(attempt),
             "details": details,
             "timeout": limits.timeout,
             "heartbeat_timeout": limits.heartbeat,
         }
-        row = self._direct.execute("heartbeat", parameters)
+        try:
+            row = self._direct.execute("heartbeat", parameters)
+        except psycopg.Error as error:
+            if not is_transient(error):
+                raise
+            logger.warning("A heartbeat of step %s was not recorded: %s", attempt.name, error)
+            return True
         return row is not None and row.accepts_work
 
     def release(self, attempt: Attempt) -> bool:
@@ -228,7 +232,7 @@ class AttemptStore:
         Raises:
             psycopg.Error: Postgres does not answer; a worker that stops does not wait.
         """
-        parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
+        parameters = _parameters(attempt)
         return self._direct.execute("release", parameters) is not None
 
     def find_recorded_completion(self, attempt: Attempt, next_step: ClaimNext | None) -> Transition | None:
@@ -266,7 +270,7 @@ class AttemptStore:
         return Transition(run_status=status, run_ended=status.is_terminal, retry_at=outcome.due_at)
 
     def _outcome(self, attempt: Attempt) -> Any | None:
-        parameters = {"run": attempt.run_id, "position": attempt.position, "attempt": attempt.attempt}
+        parameters = _parameters(attempt)
         return self._direct.execute("attempt_outcome", parameters)
 
     def close(self) -> None:
@@ -274,15 +278,21 @@ class AttemptStore:
         self._direct.close()
 
 
-def _completion_parameters(
-    attempt: Attempt, result: str, graph: Graph, next_step: ClaimNext | None
-) -> Mapping[str, object]:
-    limits = UNLIMITED if next_step is None else next_step.limits
+def _parameters(attempt: Attempt) -> dict[str, object]:
     return {
         "run": attempt.run_id,
         "position": attempt.position,
         "attempt": attempt.attempt,
         "lease": attempt.lease,
+    }
+
+
+def _completion_parameters(
+    attempt: Attempt, result: str, graph: Graph, next_step: ClaimNext | None
+) -> Mapping[str, object]:
+    limits = UNLIMITED if next_step is None else next_step.limits
+    return {
+        **_parameters(attempt),
         "result": result,
         "dependents": array_of(graph.dependents[attempt.position]),
         "is_sink": attempt.position in graph.ends,

@@ -24,6 +24,7 @@ class LockedStep(Progress):
     """A step whose row is locked."""
 
     attempt: int
+    lease: str | None  # of the last attempt
     next_position: int | None
     ended_by: int | None
     lost: int = 0  # attempts that this transaction ends as lost
@@ -210,6 +211,7 @@ def _lock_steps(connection: Connection, run_id: UUID, positions: list[int]) -> d
         row.position: LockedStep(
             status=StepStatus(row.status),
             attempt=row.attempt,
+            lease=row.lease,
             remaining=row.remaining,
             failed=row.failed,
             skipped=row.skipped,

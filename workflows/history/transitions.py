@@ -51,7 +51,7 @@ class TransitionStore:
             affected = graph.affected_by(position, end.status)
             tx = RunTransaction.open(connection, attempt.run_id, graph, steps=affected)
             step = tx.steps[position]
-            if step.status is not StepStatus.RUNNING or step.attempt != attempt.attempt:
+            if not _is_running(step, attempt):
                 return None
             if end.lost_with is not None and not _is_over(connection, end.lost_with):
                 return None
@@ -177,6 +177,16 @@ class TransitionStore:
             return
         with self._database.transaction() as own:
             yield own
+
+
+def _is_running(step: LockedStep, attempt: Attempt) -> bool:
+    """Return whether an attempt still runs its step.
+
+    The number alone does not tell: claims commit without waiting for the disk, so after
+    a crash of Postgres two workers may hold attempts of the same number.
+    """
+    number, lease = attempt.attempt, attempt.lease
+    return step.status is StepStatus.RUNNING and step.attempt == number and step.lease == lease
 
 
 def _is_over(connection: Connection, lease: str) -> bool:

@@ -71,7 +71,7 @@ WHERE task.run_id = :run AND task.position = :position AND task.status = 'runnin
 WITH done AS (
     UPDATE workflow_tasks
     SET status = 'completed', ended_by = nextval('workflow_event_sequence'), finished_at = statement_timestamp()
-    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt AND lease = :lease
     RETURNING ended_by
 ), completed AS (
     INSERT INTO workflow_events (run_id, sequence, type, position, attempt, data)
@@ -142,7 +142,7 @@ WITH waiting AS (
     UPDATE workflow_tasks
     SET status = 'retrying', due_at = statement_timestamp() + make_interval(secs => :retry_in),
         finished_at = statement_timestamp()
-    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt AND lease = :lease
       AND statement_timestamp() + make_interval(secs => :retry_in) < coalesce(deadline_at, 'infinity')
     RETURNING due_at
 ), event AS (
@@ -159,7 +159,7 @@ SELECT due_at, (SELECT status FROM workflow_runs WHERE id = :run) AS run_status 
 -- No row: the attempt is superseded, or still running.
 SELECT task.status, nullif(task.due_at, 'infinity') AS due_at, run.status AS run_status
 FROM workflow_tasks AS task JOIN workflow_runs AS run ON run.id = task.run_id
-WHERE task.run_id = :run AND task.position = :position AND task.attempt = :attempt
+WHERE task.run_id = :run AND task.position = :position AND task.attempt = :attempt AND task.lease = :lease
   AND task.status IN ('completed', 'failed', 'retrying')
 
 -- name: heartbeat
@@ -173,7 +173,8 @@ SET heartbeat_at = statement_timestamp(), heartbeat_details = coalesce(CAST(:det
         statement_timestamp() + make_interval(secs => :heartbeat_timeout)
     )
 FROM workflow_runs AS run
-WHERE task.run_id = :run AND task.position = :position AND task.status = 'running' AND task.attempt = :attempt
+WHERE task.run_id = :run AND task.position = :position
+  AND task.status = 'running' AND task.attempt = :attempt AND task.lease = :lease
   AND run.id = task.run_id
 RETURNING run.status NOT IN ('cancelled', 'terminated')
           AND NOT (run.status = 'compensating' AND run.final_status = 'cancelled' AND task.phase = 'forward')
@@ -187,7 +188,7 @@ WITH released AS (
     UPDATE workflow_tasks
     SET status = 'ready', ready_at = statement_timestamp(), dispatched_at = statement_timestamp(), timeout_at = NULL,
         uncounted_attempts = uncounted_attempts + 1
-    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt
+    WHERE run_id = :run AND position = :position AND status = 'running' AND attempt = :attempt AND lease = :lease
     RETURNING attempt
 ), event AS (
     INSERT INTO workflow_events (run_id, type, position, attempt)

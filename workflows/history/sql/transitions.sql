@@ -1,7 +1,7 @@
 -- name: lock_steps
 -- Lock steps of a run, ascending, and return them.
 -- No row: the run has no such step.
-SELECT position, status, attempt, remaining, failed, skipped, next_position, ended_by
+SELECT position, status, attempt, lease, remaining, failed, skipped, next_position, ended_by
 FROM workflow_tasks
 WHERE run_id = :run AND position = ANY (CAST(:positions AS integer[]))
 ORDER BY position FOR UPDATE
@@ -40,6 +40,7 @@ SET status = step.status, remaining = step.remaining, failed = step.failed, skip
                        WHEN step.ended_by = task.ended_by THEN task.finished_at ELSE statement_timestamp() END,
     lost = CASE WHEN step.reset THEN 0 ELSE task.lost + step.lost END,
     uncounted_attempts = CASE WHEN step.reset THEN task.attempt ELSE task.uncounted_attempts END,
+    due_at = CASE WHEN step.status = 'retrying' THEN task.due_at END,
     deadline_at = CASE WHEN NOT step.reset THEN task.deadline_at END,
     timeout_at = CASE WHEN NOT step.reset THEN task.timeout_at END
 FROM unnest(
