@@ -120,7 +120,9 @@ class AsyncRun(Generic[R]):
 
 
 class AsyncClient:
-    """Starts, finds and controls runs from an event loop. Make one per process; keep it.
+    """Starts, finds and controls runs from an event loop. Make one per process.
+
+    Keep it while the process lives.
 
     Args:
         settings: The addresses of database and broker, and the modules with workflows.
