@@ -6,6 +6,7 @@ COPY celeriac celeriac
 COPY workflows workflows
 COPY worker worker
 COPY beat beat
+COPY docs docs
 RUN python -m venv /opt/celeriac && /opt/celeriac/bin/pip install --no-cache-dir --constraint constraints.txt ".[flower]"
 
 FROM python:3.13-slim

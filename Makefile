@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test check format docs bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -36,6 +36,9 @@ check: $(STAMP)  ## format, lint, types, import contracts
 format: $(STAMP)  ## format the code and repair what the linter can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## write docs/reference.md from the docstrings
+	$(BIN)/python -m docs.reference
 
 bench: $(STAMP)  ## compare with plain Celery, side by side
 	$(BIN)/python -m benchmarks

@@ -48,10 +48,12 @@ def test_the_wheel_holds_one_package_and_its_data(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"celeriac"}
     assert "celeriac/py.typed" in names
-    for pattern in ("workflows/**/*.py", "worker/**/*.py", "beat/**/*.py", "workflows/**/*.sql", "workflows/**/*.mako"):
+    code = ("workflows/**/*.py", "worker/**/*.py", "beat/**/*.py")
+    for pattern in (*code, "workflows/**/*.sql", "workflows/**/*.mako", "docs/*.md"):
         files = {f"celeriac/{path.relative_to(ROOT)}" for path in ROOT.glob(pattern)}
         assert files
         assert files <= set(names)
+    assert [name for name in names if name.startswith("celeriac/docs/") and not name.endswith(".md")] == []
 
 
 def test_a_wheel_built_from_the_sdist_is_the_same_wheel(wheel: Path, tmp_path: Path):
@@ -62,6 +64,12 @@ def test_a_wheel_built_from_the_sdist_is_the_same_wheel(wheel: Path, tmp_path: P
 
 def test_the_command_says_its_version(installation: Path):
     assert "0.1.0" in run(installation / "venv" / "bin" / "celeriac", "--version", cwd=installation)
+
+
+def test_the_command_has_the_pages(installation: Path):
+    celeriac = installation / "venv" / "bin" / "celeriac"
+    assert run(celeriac, "docs", "web-apps", cwd=installation) == (ROOT / "docs" / "web-apps.md").read_text()
+    assert "celeriac docs deploying" in run(celeriac, "docs", cwd=installation)
 
 
 def test_the_demo_runs(installation: Path):

@@ -5,6 +5,7 @@
 - Of sh, bash and console, every line is run; in console, those after ``$``. A line ``run=$(celeriac …)`` sets a
   variable for those after it. What a fleet is made of (a worker, Flower,
   ``celeriac dev``) stays up until the end. Output that is shown is not compared.
+- Files of a page that are of several programs are written only, and a test runs the programs.
 - Setting up this repository (make, pip) is what other tests are about. Any other command is an error, so that nothing
   goes untested unseen.
 """
@@ -78,6 +79,7 @@ class Reader:
         servers: Values of variables for which the README can only have an example, such as addresses.
         start_process: The fixture of that name.
         python: The interpreter of the environment that they have installed Celeriac in.
+        imports_files: Whether each Python file is imported once it is written.
     """
 
     def __init__(
@@ -88,17 +90,19 @@ class Reader:
         servers: Mapping[str, str],
         start_process: Callable[..., BackgroundProcess],
         python: Path = Path(sys.executable),
+        imports_files: bool = True,
     ) -> None:
+        self.folder = folder
+        self.environment = {**environment, "PATH": os.pathsep.join([str(python.parent), environment["PATH"]])}
         self._bin = python.parent
-        self._environment = {**environment, "PATH": os.pathsep.join([str(self._bin), environment["PATH"]])}
-        self._folder = folder
+        self._imports_files = imports_files
         self._servers = servers
         self._start_process = start_process
         self._started = 0
         self._session = subprocess.Popen(
             [python, "-c", _SESSION],
             cwd=folder,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -125,7 +129,7 @@ class Reader:
         """
         assert self._session.stdin
         assert self._session.stdout
-        request = {"code": code, "place": place, "environment": self._environment}
+        request = {"code": code, "place": place, "environment": self.environment}
         self._session.stdin.write(json.dumps(request) + "\n")
         self._session.stdin.flush()
         error = json.loads(self._session.stdout.readline())
@@ -140,20 +144,22 @@ class Reader:
         if named is None:
             self.python("\n" * (block.line - 1) + block.text, "README.md")
             return
-        file = self._folder / named[1]
+        file = self.folder / named[1]
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(block.text)
-        self.python(f"import {named[1].removesuffix('.py').replace('/', '.')}", f"README.md, line {block.line}")
+        if self._imports_files:
+            module = named[1].removesuffix(".py").replace("/", ".")
+            self.python(f"import {module}", f"README.md, line {block.line}")
 
     def _shell(self, command: str, place: str) -> None:
         if assigned := _ASSIGNMENT.fullmatch(command):
-            self._environment[assigned[1]] = self._run(assigned[2], place).strip()
+            self.environment[assigned[1]] = self._run(assigned[2], place).strip()
             return
         words = shlex.split(command, comments=True)
         match words:
             case ["export", assignment]:
                 name, _, value = assignment.partition("=")
-                self._environment[name] = self._servers.get(name, value)
+                self.environment[name] = self._servers.get(name, value)
             case [tool, *_] if tool in _SETTING_UP:
                 pass
             case ["celery", "-A", _, "worker", *_]:
@@ -164,7 +170,7 @@ class Reader:
                 self._background([*words, f"--port={_free_port()}"], r"Visit me at")
             case ["celeriac", "dev", *_]:
                 self._background([*words, f"--flower-port={_free_port()}"], r"\bready\.")
-            case ["celeriac", *_]:
+            case ["celeriac", *_] | ["python", "-m", "django", *_]:
                 self._run(command, place)
             case _:
                 raise AssertionError(f"{place}\nis a command that tests/support/readme.py does not know.")
@@ -172,8 +178,8 @@ class Reader:
     def _run(self, command: str, place: str) -> str:
         done = subprocess.run(
             ["bash", "-c", command],
-            cwd=self._folder,
-            env=self._environment,
+            cwd=self.folder,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -187,7 +193,7 @@ class Reader:
         # By its full path: the process is started with our PATH, not with the reader's.
         program = str(self._bin / words[0])
         process = self._start_process(
-            [program, *words[1:]], name=f"readme-{self._started}", env=self._environment, cwd=self._folder
+            [program, *words[1:]], name=f"readme-{self._started}", env=self.environment, cwd=self.folder
         )
         process.wait_for_output(sign_of_life)
 

@@ -18,6 +18,7 @@ from celeriac.workflows.cli.command_context import CommandContext, console
 from celeriac.workflows.cli.commands.audit import audit
 from celeriac.workflows.cli.commands.cancel import cancel
 from celeriac.workflows.cli.commands.dev import dev
+from celeriac.workflows.cli.commands.docs import docs
 from celeriac.workflows.cli.commands.doctor import doctor
 from celeriac.workflows.cli.commands.fork import fork
 from celeriac.workflows.cli.commands.graph import graph
@@ -66,7 +67,11 @@ class WarningHandler(logging.Handler):
         self._command.note(f"Note: {formatting.one_line(record.getMessage())}")
 
 
-@click.group(cls=ErrorBoundary, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ErrorBoundary,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="The documentation is installed with the command: celeriac docs",
+)
 @click.version_option(package_name="celeriac", message="%(prog)s %(version)s")
 @click.option("--database-url", metavar="URL", help="Postgres; overrides CELERIAC_DATABASE_URL.")
 @click.option("--broker-url", metavar="URL", help="Redis or another broker; overrides CELERIAC_BROKER_URL.")
@@ -96,7 +101,7 @@ def celeriac(ctx: click.Context, database_url: str | None, broker_url: str | Non
     ctx.call_on_close(lambda: logging.getLogger("celeriac").removeHandler(warning_handler))
 
 
-_MAINTENANCE = (audit, dev, doctor, graph, migrate, reconcile)
+_MAINTENANCE = (audit, dev, docs, doctor, graph, migrate, reconcile)
 _RUNS = (list_runs, run, show, start, watch)
 _CONTROL = (cancel, fork, pause, resume, retry, terminate)
 for _command in (*_MAINTENANCE, *_RUNS, *_CONTROL):
