@@ -1,8 +1,15 @@
+"""Fixtures of the tests on a real Postgres and Redis."""
+
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from celeriac.workflows.dispatch.publisher import publishing_app
+from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker
+from tests.support.proxy import PostgresProxy, postgres_proxy
+from tests.support.reconciling import Fleet
 from tests.support.store import Store
 
 
@@ -22,3 +29,17 @@ def broker(broker_url: str) -> Iterator[Broker]:
     broker = Broker(broker_url)
     yield broker
     broker.close()
+
+
+@pytest.fixture
+def fleet(store: Store, broker: Broker, settings: Settings) -> Iterator[Fleet]:
+    """A reconciler beside the store and the broker; without workers."""
+    with closing(publishing_app(settings)) as app:
+        yield Fleet(store, broker, app, settings)
+
+
+@pytest.fixture
+def proxy(database_url: str) -> Iterator[PostgresProxy]:
+    """A way to the database that loses what the test wants lost."""
+    with postgres_proxy(database_url) as proxy:
+        yield proxy

@@ -1,6 +1,5 @@
 """Attempts and runs that take too long, as the history and the reconciler see to them."""
 
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -10,21 +9,14 @@ import pytest
 from celeriac import Retry
 from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.worker.reconciler.reconciler import Reconciled
-from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.records import Limits
-from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
+from tests.support.reconciling import Fleet
 from tests.support.store import ALIVE, Store
 
 NO_GRACE = timedelta(0)
 A_MINUTE = Limits(timeout=60)
-
-
-@pytest.fixture
-def fleet(store, broker, settings):
-    with closing(publishing_app(settings)) as app:
-        yield Fleet(store, broker, app, settings)
 
 
 @pytest.fixture
