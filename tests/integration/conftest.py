@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from celeriac.workflows.dispatch import wakeups
 from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker
@@ -43,3 +44,9 @@ def proxy(database_url: str) -> Iterator[PostgresProxy]:
     """A way to the database that loses what the test wants lost."""
     with postgres_proxy(database_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def only_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiters that listen do not poll: they wait until they are woken."""
+    monkeypatch.setattr(wakeups, "FIRST_PAUSE_LISTENING_SECONDS", 20.0)

@@ -1,11 +1,23 @@
-"""Completing a step and claiming the next one in the same statement."""
+"""Inline continuation: a completion claims the next step, which runs in the same process."""
 
+from contextlib import closing
+from uuid import UUID
+
+import pytest
+
+from celeriac import Retry, step, workflow
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.templates import InputPart, ResultPart
+from tests.support.broker import Broker
+from tests.support.events import task_events
 from tests.support.graphs import chain_of, fan_of, graph_of
-from tests.support.store import ALIVE, DEAD
+from tests.support.store import ALIVE, DEAD, Store
+from tests.support.tracing import TracingProcess
 
 JOIN = {"a": [], "b": [], "join": ["a", "b"]}
+
+
+# --- completing a step and claiming the next one in the same statement
 
 
 def test_a_completion_claims_the_next_step_if_it_frees_it(store):
@@ -76,3 +88,113 @@ def test_parents_that_all_want_to_claim_the_join_give_it_to_one(store):
         )
         assert len([completion for completion in completions if completion.claimed is not None]) == 1
         assert [completion.ready for completion in completions] == [()] * 6
+
+
+# --- running the claimed step
+
+
+@step
+def first(number: int) -> int:
+    return number + 1
+
+
+@step(retry=Retry(max_attempts=2, delay=60))
+def second(number: int) -> int:
+    if number < 0:
+        raise ValueError(f"no luck with {number}")
+    return number + 1
+
+
+@workflow
+def pair(number: int):
+    return second(first(number))
+
+
+@pytest.fixture
+def process(store: Store, broker: Broker, settings):
+    with closing(TracingProcess(store, broker, settings, pair)) as process:
+        yield process
+
+
+def start(process: TracingProcess, number: int = 1) -> UUID:
+    return process.start(pair, f'{{"number": {number}}}')
+
+
+def break_down(*_args, **_kwargs):
+    raise RuntimeError("Celery is broken")
+
+
+def test_one_message_runs_both_steps_of_a_pair(process, store, broker):
+    run_id = start(process)
+    process.trace_next()
+    assert store.runs.status(run_id) == "completed"
+    assert broker.queues() == {}
+
+
+def test_a_claimed_step_is_released_by_the_next_message_when_celery_failed_before_it_ran(
+    process, store, broker, monkeypatch
+):
+    """Its process lives and renews the lease, so no other worker would ever take the step over."""
+    run_id = start(process)
+    with monkeypatch.context() as broken:
+        broken.setattr(process.runtime.backend, "mark_as_done", break_down)
+        with pytest.warns(RuntimeWarning, match="Celery is broken"):
+            process.trace_next()
+    assert store.statuses(run_id) == {"first": "completed", "second": "running"}
+    broker.flush()
+
+    other = start(process)
+    process.trace_next()
+    assert store.runs.status(other) == "completed"
+    assert store.statuses(run_id) == {"first": "completed", "second": "ready"}
+    assert broker.ids() == [f"{run_id}.second"]
+
+
+def test_a_claimed_step_is_released_at_once_when_celery_fails_to_run_it(process, store, broker, monkeypatch):
+    run_id = start(process)
+    with monkeypatch.context() as broken:
+        broken.setattr(process.tasks["second"], "__trace__", break_down)
+        process.trace_next()
+    assert store.statuses(run_id) == {"first": "completed", "second": "ready"}
+    assert store.history(run_id)[-1] == "StepReleased second 1"
+    assert broker.ids() == [f"{run_id}.second"]
+    process.trace_next()
+    assert store.runs.status(run_id) == "completed"
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("second", {"rate_limit": "10/m"}),
+        ("second", {"time_limit": 30}),
+        ("second", {"soft_time_limit": 30}),
+        ("first", {"time_limit": 30}),
+        ("first", {"soft_time_limit": 30}),
+    ],
+)
+def test_a_step_with_a_limit_of_celery_runs_for_a_message_of_its_own(process, store, broker, monkeypatch, name, limit):
+    """Celery counts messages for its rate limits, and holds the steps that continue one message to one time limit."""
+    for attribute, value in limit.items():
+        monkeypatch.setattr(process.tasks[name], attribute, value)
+    run_id = start(process)
+    process.trace_next()
+    assert store.statuses(run_id) == {"first": "completed", "second": "ready"}
+    assert broker.ids() == [f"{run_id}.second"]
+
+
+def test_flower_is_told_that_a_step_without_a_message_is_tried_again(process, store, broker):
+    process.runtime.events_enabled.value = True
+    run_id = start(process, -2)
+    with task_events(process.app) as events:
+        process.trace_next()
+        process.process.telemetry.flush()
+        retried = events.wait_for("task-retried")
+    assert store.statuses(run_id) == {"first": "completed", "second": "retrying"}
+    assert retried["uuid"] == f"{run_id}.second"
+    assert retried["exception"] == "ValueError('no luck with -1')"
+    assert "no luck with {number}" in retried["traceback"]
+    assert [event["type"] for event in events.of(f"{run_id}.second")] == [
+        "task-received",
+        "task-started",
+        "task-retried",
+    ]

@@ -8,10 +8,11 @@ import redis
 from pydantic import SecretStr
 
 from celeriac.worker.reconciler.reconciler import Reconciled
-from celeriac.worker.reconciler.redispatch import UNREADABLE_BROKER_WAIT
+from celeriac.worker.reconciler.redispatch import QUICK_DISPATCHES, UNREADABLE_BROKER_WAIT, redispatch_delay
 from celeriac.worker.reconciler.watermark import WATERMARK_DELAY
 from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.engine.ids import task_id
+from celeriac.workflows.engine.views import WorkerScope
 from tests.support.broker import body_of
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
 from tests.support.reconciling import MINUTES, NOTHING, Fleet
@@ -71,7 +72,8 @@ def test_backlog_too_long_to_read_is_not_doubled(fleet, monkeypatch):
     assert fleet.broker.queues() == {"celery": 50}
 
 
-def test_backlog_whose_first_thousand_messages_are_of_steps_that_are_done_is_not_doubled(fleet):
+def test_backlog_whose_first_thousand_messages_are_of_steps_that_are_done_is_not_doubled(fleet, monkeypatch):
+    monkeypatch.setattr("celeriac.worker.queues._SHORT", 5)
     fleet.start(chain_of(1))
     other = {"headers": {"id": "d638c521-554d-33d8-8870-89d2d25f2327"}}
     fleet.broker.redis.rpush("celery", *[str(other).replace("'", '"')] * 1_200)
@@ -116,6 +118,20 @@ def test_a_message_that_was_prefetched_by_a_worker_that_died_is_sent_again(fleet
     assert sorted(fleet.broker.steps()) == ["a", "b"]
 
 
+def test_nothing_is_sent_again_while_no_living_worker_has_the_code(fleet):
+    """A message would only be thrown away, by a worker that does not know the task, and sent again with every pass."""
+    fleet.store.scope = False
+    fleet.start(chain_of(1), publish=False)
+    assert fleet.look_twice(MINUTES) == NOTHING
+    fleet.store.leases.renew([ALIVE], worker=WORKER, lease=MINUTES, scope=WorkerScope(tasks=frozenset({"do_other"})))
+    assert fleet.look_twice(MINUTES) == NOTHING
+    scope = WorkerScope(tasks=frozenset({"do_other", "do_s0"}))
+    fleet.store.leases.renew([ALIVE], worker=WORKER, lease=timedelta(0), scope=scope)
+    assert fleet.look_twice(MINUTES) == NOTHING, "that worker has died"
+    fleet.store.leases.renew([ALIVE], worker=WORKER, lease=MINUTES, scope=scope)
+    assert fleet.look_twice(MINUTES) == Reconciled(redispatched=1)
+
+
 def test_a_message_that_was_sent_again_is_not_sent_a_third_time_while_it_waits(fleet):
     fleet.start(chain_of(1), publish=False)
     assert fleet.look_twice() == Reconciled(redispatched=1)
@@ -128,6 +144,21 @@ def test_a_message_that_is_lost_again_and_again_is_sent_again_and_again(fleet):
     for times in range(1, 5):
         assert fleet.look_twice(times * MINUTES) == Reconciled(redispatched=1)
         fleet.broker.flush()
+
+
+def test_a_message_that_vanishes_at_once_is_soon_sent_only_now_and_then(fleet):
+    """Celery may have revoked its task: then each worker that takes the message throws it away."""
+    run_id = fleet.start(chain_of(1), publish=False)
+    for _ in range(QUICK_DISPATCHES):
+        assert fleet.look_twice() == Reconciled(redispatched=1)
+        fleet.broker.flush()
+        fleet.make_older(run_id, "s0")
+    delay = redispatch_delay(QUICK_DISPATCHES)
+    dispatched_at = fleet.store.task(run_id, "s0").dispatched_at
+    reconciler = fleet.make_reconciler()
+    assert reconciler.run_once(dispatched_at + delay - 2 * WATERMARK_DELAY) == NOTHING
+    assert reconciler.run_once(dispatched_at + delay - timedelta(seconds=0.1)) == NOTHING
+    assert reconciler.run_once(dispatched_at + delay + timedelta(seconds=0.1)) == Reconciled(redispatched=1)
 
 
 def test_a_flushed_redis_is_refilled(fleet):

@@ -10,6 +10,7 @@ import pytest
 
 from celeriac import Client
 from celeriac.workflows.authoring.catalog import Catalog
+from celeriac.workflows.dispatch.wakeups import channel_of
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.errors import CeleriacError, ResultTimeout, RunFailed, UnknownRun
 from celeriac.workflows.settings import Settings
@@ -160,12 +161,12 @@ def test_a_result_that_takes_too_long_is_a_timeout_and_the_run_goes_on(client, s
     assert run.result(timeout=0) == RECEIPT
 
 
-def test_one_who_waits_is_woken_when_the_run_ends(client, store):
+def test_one_who_waits_is_woken_when_the_run_ends(client, store, broker, only_woken):
     """FIELD_FAILURES 28: by the broker, not by polling alone."""
     run = client.start(ordering, ORDER)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run.result, 30)
-        wait_until(lambda: client.services.dispatch.wakeups._client.pubsub_numsub(f"celeriac.run.{run.id}")[0][1] == 1)
+        wait_until(lambda: broker.redis.pubsub_numsub(channel_of(run.id))[0][1] == 1, message="a waiter listens")
         finish(store, run.id)
         client.services.dispatch.wakeups.wake(run.id)
         assert waiting.result(timeout=5) == RECEIPT

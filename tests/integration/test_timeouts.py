@@ -73,6 +73,18 @@ def test_a_step_whose_attempts_are_all_late_fails_with_its_run(store, overdue):
     assert (view.status, view.error.type, view.error.step) == ("failed", "StepTimedOut", "s0")
 
 
+def test_attempts_before_a_run_was_retried_by_request_do_not_count(store, overdue):
+    run_id = store.start(chain_of(1))
+    store.fail(store.take(run_id, "s0"))
+    assert store.transitions.retry(run_id, store.graph(run_id), 60) is not None
+    for status in ("retrying", "failed"):
+        assert store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=A_MINUTE) is not None
+        store.execute("UPDATE workflow_tasks SET timeout_at = now() - interval '1 s' WHERE status = 'running'")
+        assert len(overdue.fail(timed_out(store))) == 1
+        assert store.statuses(run_id) == {"s0": status}
+        store.reconciling.fire_retries(10)
+
+
 def test_past_the_deadline_of_all_attempts_none_follows(store, overdue):
     run_id = late(store, limits=Limits(timeout=300, total=60))
     [found] = timed_out(store)
