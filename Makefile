@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format docs bench clean
+.PHONY: help install demo test check format docs bench mutations clean
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 install: $(STAMP)  ## set up .venv
 
@@ -42,6 +42,9 @@ docs: $(STAMP)  ## write docs/reference.md from the docstrings
 
 bench: $(STAMP)  ## compare with plain Celery, side by side
 	$(BIN)/python -m benchmarks
+
+mutations: $(STAMP)  ## break each promise on a list in turn, and report those that no test notices (10 minutes)
+	$(BIN)/python -m tests.mutations
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .celeriac build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,12 +1,8 @@
 """Claiming steps and recording outcomes: once each, fenced by attempt, whatever happens at the same time."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,13 +10,9 @@ import sqlalchemy as sa
 from celeriac.worker.invocation import describe_error
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.engine.states import RunStatus
-from celeriac.workflows.engine.templates import InputPart, ResultPart
-from celeriac.workflows.history.database import Database
-from celeriac.workflows.history.stores import Stores
+from celeriac.workflows.engine.templates import ResultPart
 from tests.support.graphs import IRREGULAR, chain_of, fan_of, graph_of
-from tests.support.proxy import PostgresProxy, postgres_proxy
-from tests.support.store import ALIVE, DEAD, Store
-from tests.support.waiting import wait_until
+from tests.support.store import ALIVE, DEAD
 
 JOIN = {"a": [], "b": [], "join": ["a", "b"]}
 
@@ -221,79 +213,6 @@ def test_a_result_is_handed_on_as_the_text_that_it_was(store, text):
     assert store.claim(run_id, "s1", inputs=["s0"]).results == {0: text}
 
 
-# --- completing and claiming the next step in one
-
-
-def test_a_completion_claims_the_next_step_if_it_frees_it(store):
-    run_id = store.start(chain_of(3), '{"n": 1}')
-    completion = store.complete(store.take(run_id, "s0"), "1", next_step="s1")
-    assert (completion.claimed.name, completion.claimed.attempt, completion.claimed.lease) == ("s1", 1, ALIVE)
-    assert completion.ready == ()
-    assert store.claim(run_id, "s1") is None
-    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1", "StepCompleted s0 1", "StepStarted s1 1"]
-    store.complete(completion.claimed)
-
-
-def test_a_completion_leaves_the_next_step_if_that_still_waits_for_another(store):
-    run_id = store.start(graph_of(JOIN))
-    first, second = store.take(run_id, "a"), store.take(run_id, "b")
-    assert store.complete(first, next_step="join").claimed is None
-    assert store.statuses(run_id)["join"] == "pending"
-    assert store.complete(second, next_step="join").claimed.name == "join"
-
-
-def test_the_step_that_a_completion_claimed_gets_what_it_is_called_with(store):
-    arguments = {"mine": ResultPart(node="b"), "other": ResultPart(node="a"), "order": InputPart(parameter="order")}
-    nodes = (Node(name="a", task="x"), Node(name="b", task="x"), Node(name="sum", task="x", arguments=arguments))
-    run_id = store.start(Graph(workflow="w", version="1", nodes=nodes), '{"order": 7}')
-    store.complete(store.take(run_id, "a"), '"from a"')
-    completion = store.complete(store.take(run_id, "b"), '"from b"', next_step="sum")
-    claim = store.attempts.adopt(completion.claimed, [0, 1])
-    assert claim.attempt == completion.claimed
-    assert (claim.run_input, claim.results) == ('{"order": 7}', {0: '"from a"', 1: '"from b"'})
-
-
-def test_a_step_that_was_claimed_and_then_lost_cannot_be_adopted(store):
-    run_id = store.start(chain_of(2))
-    completion = store.complete(store.take(run_id, "s0", lease=DEAD), next_step="s1")
-    store.lose()
-    assert store.attempts.adopt(completion.claimed, [0]) is None
-
-
-def test_the_join_that_is_claimed_has_the_results_of_parents_that_completed_at_the_same_time(store):
-    for _ in range(8):
-        run_id = store.start(fan_of(6, join=True))
-        store.do(run_id, "first")
-        graph, attempts = store.graph(run_id), [store.take(run_id, f"s{i}") for i in range(6)]
-        inputs = graph.parents[graph.position["join"]]
-
-        def complete(attempt, inputs=inputs):
-            completion = store.complete(attempt, f'"{attempt.name}"', next_step="join")
-            return completion.claimed and store.attempts.adopt(completion.claimed, inputs)
-
-        [claim] = filter(None, store.at_once([lambda a=attempt: complete(a) for attempt in attempts]))
-        assert list(claim.results.values()) == [f'"s{i}"' for i in range(6)]
-
-
-def test_a_completion_claims_one_step_and_names_the_others_that_it_freed(store):
-    run_id = store.start(fan_of(3, join=True))
-    completion = store.complete(store.take(run_id, "first"), next_step="s1")
-    assert completion.claimed.name == "s1"
-    assert store.names(run_id, completion.ready) == ["s0", "s2"]
-
-
-def test_parents_that_all_want_to_claim_the_join_give_it_to_one(store):
-    for _ in range(4):
-        run_id = store.start(fan_of(6, join=True))
-        store.do(run_id, "first")
-        attempts = [store.take(run_id, f"s{i}") for i in range(6)]
-        completions = store.at_once(
-            [lambda attempt=attempt: store.complete(attempt, next_step="join") for attempt in attempts]
-        )
-        assert len([completion for completion in completions if completion.claimed is not None]) == 1
-        assert [completion.ready for completion in completions] == [()] * 6
-
-
 # --- failing
 
 
@@ -408,134 +327,3 @@ def test_what_a_superseded_attempt_did_in_its_transaction_is_rolled_back(store):
         store.lose()
         assert store.complete(zombie, transaction=connection) is None
     assert store.row("SELECT count(*) AS n FROM shipments").n == 0
-
-
-# --- when the database goes away in between
-
-
-@contextmanager
-def through(store: Store, proxy: PostgresProxy) -> Iterator[Store]:
-    """Make the attempts of a store over a proxy, with a connection that is open already."""
-    database, attempts = Database(proxy.url), store.attempts
-    store.attempts = Stores.of(database).attempts
-    store.attempts.recorded_steps(UUID(int=0), [])  # connects
-    try:
-        yield store
-    finally:
-        store.attempts.close()
-        database.close()
-        store.attempts = attempts
-
-
-@pytest.fixture
-def proxy(database_url: str) -> Iterator[PostgresProxy]:
-    with postgres_proxy(database_url) as proxy:
-        yield proxy
-
-
-@pytest.mark.parametrize("what", ["request", "answer"])
-def test_a_claim_whose_connection_breaks_is_made_once(store, proxy, what):
-    run_id = store.start(chain_of(1), '{"n": 1}')
-    with through(store, proxy):
-        proxy.lose_next(what)
-        claim = store.claim(run_id, "s0")
-        assert proxy.has_lost
-    assert (claim.attempt.attempt, claim.run_input) == (1, '{"n": 1}')
-    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
-
-
-def test_a_claim_that_somebody_else_made_during_an_outage_is_not_taken_from_them(store, proxy):
-    run_id = store.start(chain_of(1))
-    direct = store.attempts
-    with through(store, proxy):
-        direct.claim(store.key(run_id, "s0"), lease="process:celery@there:9:0")
-        proxy.lose_next("request")
-        assert store.claim(run_id, "s0") is None
-        assert proxy.has_lost
-
-
-@pytest.mark.parametrize("what", ["request", "answer"])
-def test_a_completion_whose_connection_breaks_is_recorded_once(store, proxy, what):
-    run_id = store.start(chain_of(3))
-    attempt = store.take(run_id, "s0")
-    with through(store, proxy):
-        proxy.lose_next(what)
-        completion = store.complete(attempt, "1", next_step="s1")
-        assert proxy.has_lost
-    assert completion.claimed.name == "s1"
-    assert store.history(run_id)[1:] == ["StepStarted s0 1", "StepCompleted s0 1", "StepStarted s1 1"]
-    assert store.complete(completion.claimed) is not None
-
-
-def test_a_completion_whose_answer_is_lost_leaves_what_it_freed_to_the_reconciler(store, proxy):
-    run_id = store.start(fan_of(2, join=True))
-    attempt = store.take(run_id, "first")
-    with through(store, proxy):
-        proxy.lose_next("answer")
-        completion = store.complete(attempt)
-    assert (completion.ready, completion.claimed, completion.run_ended) == ((), None, False)
-    assert store.statuses(run_id) == {"first": "completed", "s0": "ready", "s1": "ready", "join": "pending"}
-
-
-@pytest.mark.parametrize("what", ["request", "answer"])
-def test_a_failure_whose_connection_breaks_is_recorded_once(store, proxy, what):
-    run_id = store.start(chain_of(1))
-    attempt = store.take(run_id, "s0")
-    with through(store, proxy):
-        proxy.lose_next(what)
-        assert store.fail(attempt) is True
-        assert proxy.has_lost
-    assert store.history(run_id)[1:] == ["StepStarted s0 1", "StepFailed s0 1", "RunFailed"]
-
-
-@pytest.mark.parametrize("ending", ["complete", "fail"])
-def test_an_attempt_that_was_superseded_during_an_outage_is_told_so(store, proxy, ending):
-    run_id = store.start(chain_of(1))
-    zombie = store.take(run_id, "s0", lease=DEAD)
-    store.lose()
-    with through(store, proxy):
-        proxy.lose_next("request")
-        assert getattr(store, ending)(zombie) is None
-        assert proxy.has_lost
-    assert store.statuses(run_id) == {"s0": "ready"}
-
-
-def test_an_attempt_that_still_runs_has_not_landed(store):
-    run_id = store.start(chain_of(2))
-    attempt = store.take(run_id, "s0")
-    assert store.attempts.find_recorded_completion(attempt, store.next(attempt, "s1")) is None
-
-
-def test_an_attempt_that_committed_with_its_transaction_is_found_to_have_landed(store):
-    run_id = store.start(chain_of(2))
-    attempt = store.take(run_id, "s0")
-    with store.database.transaction() as connection:
-        store.complete(attempt, transaction=connection, next_step="s1")
-    completion = store.attempts.find_recorded_completion(attempt, store.next(attempt, "s1"))
-    assert (completion.claimed.name, completion.claimed.attempt) == ("s1", 1)
-    assert store.complete(completion.claimed) is not None
-
-
-def test_a_claim_that_waits_for_a_lock_when_its_backend_is_terminated_is_made_again(store):
-    run_id = store.start(chain_of(1))
-    with ThreadPoolExecutor(1) as pool, store.database.engine.connect() as holder:
-        holder.execute(sa.text("SELECT * FROM workflow_tasks FOR UPDATE"))
-        claiming = pool.submit(store.claim, run_id, "s0")
-        blocked = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        with store.database.autocommit() as other:
-            pid = wait_until(lambda: other.execute(sa.text(blocked)).scalar(), 10, "the claim waits for the lock")
-            assert other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid}).scalar()
-        holder.rollback()
-        assert claiming.result(timeout=10).attempt.attempt == 1
-        pool.submit(store.attempts.close).result(timeout=10)
-    assert store.history(run_id) == ["RunStarted", "StepStarted s0 1"]
-
-
-def test_a_connection_that_was_terminated_while_idle_is_opened_again(store):
-    run_id = store.start(chain_of(1))
-    attempt = store.take(run_id, "s0")
-    store.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    )
-    assert store.complete(attempt).run_ended

@@ -1,6 +1,7 @@
 """Pausing, resuming, cancelling and terminating runs, one or many, beside workers that go on meanwhile."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from random import Random
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from celeriac import (
 )
 from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.client.control import Action
+from celeriac.workflows.dispatch.wakeups import Wakeups
 from celeriac.workflows.engine.events import EventType
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.control import ControlStore
@@ -362,3 +364,12 @@ def test_1000_runs_are_steered_by_filter_as_one_statement_each(store, client, br
     with store.database.autocommit() as connection:
         counted = dict(connection.exec_driver_sql(events.replace("%", "%%")).all())
     assert counted["RunPaused"] == counted["RunResumed"] == counted["RunCancelled"] == 1_000
+
+
+@pytest.mark.parametrize("act", ["cancel", "terminate"])
+def test_those_who_wait_for_a_run_are_woken_when_it_is_ended_by_request(client, broker_url, only_woken, act):
+    run = client.start(paying, 1)
+    with Wakeups(broker_url).listening(run.id) as waiter, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waiter.wait, 60)
+        getattr(run, act)()
+        waiting.result(timeout=10)

@@ -11,18 +11,16 @@ from threading import Lock
 from uuid import UUID
 
 import pytest
-from celery.app.trace import build_tracer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from celeriac import StepContext, step
-from celeriac.worker.installation import create_app
-from celeriac.workflows.authoring.catalog import Catalog
 from celeriac.workflows.engine.graph import Graph, Node
 from celeriac.workflows.settings import Settings
-from tests.support.broker import Broker, body_of
+from tests.support.broker import Broker
 from tests.support.graphs import IRREGULAR, fan_of, graph_of, graphs
-from tests.support.store import WORKER, Store
+from tests.support.store import Store
+from tests.support.tracing import TracingProcess
 
 THREADS = 3
 
@@ -65,20 +63,16 @@ class Pool:
     def __init__(self, store: Store, broker: Broker, chosen: Settings) -> None:
         self.store = store
         self.broker = broker
-        self.app = create_app(chosen, Catalog.of(tell))
-        self.task = self.app.tasks["tell"]
-        self.task.__trace__ = build_tracer("tell", self.task, self.app.loader, WORKER, app=self.app)
-        self.process = self.task.runtime.process
+        self.process = TracingProcess(store, broker, chosen, tell)
 
     def close(self) -> None:
-        self.app.close()
-        self.process.stores.database.close()
+        self.process.close()
 
     def run(self, graph: Graph, seed: int, copies: int) -> Told:
         told = Told()
         run_id = self.store.start(graph)
         TOLD[run_id] = told, graph
-        self.process.dispatch.publisher.dispatch(graph, run_id, frozenset())
+        self.process.publisher.dispatch(graph, run_id, frozenset())
         self.store.at_once([lambda n=n: self._work(random.Random(seed + n), copies) for n in range(THREADS)])
         # A thread stops when it sees the queue empty, while another may be about to fill it again.
         while self.broker.queues():
@@ -92,15 +86,9 @@ class Pool:
                 chosen = chance.choice(found)
                 if self.broker.redis.lrem("celery", 1, chosen):
                     for _ in range(copies):
-                        self._trace(chosen)
+                        self.process.trace(self.broker.parse(chosen))
         finally:
-            self.process.stores.attempts.close()
-
-    def _trace(self, raw: bytes) -> None:
-        message = self.broker.parse(raw)
-        args, kwargs, embed = body_of(message)
-        request = {**message["headers"], **embed, "hostname": WORKER, "delivery_info": {}, "is_eager": False}
-        self.task.__trace__(message["headers"]["id"], args, kwargs, request)
+            self.process.disconnect()
 
 
 def as_tells(graph: Graph) -> Graph:

@@ -1,30 +1,17 @@
 """Attempts that are followed by others: waits are rows, fired when they are due, whoever was restarted meanwhile."""
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 
 import pytest
 
 from celeriac.worker.reconciler.reconciler import SHORTEST_PAUSE_SECONDS, Reconciled
-from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.history.control import ControlStore
 from celeriac.workflows.history.records import UNLIMITED, Attempt, Limits
-from tests.integration.test_attempts import proxy, through
-from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
 from tests.support.store import ALIVE, ERROR, Store
 
-__all__ = ["proxy"]  # a fixture
-
 SOON, LATER = 0.0, 7_200.0
-
-
-@pytest.fixture
-def fleet(store, broker, settings) -> Iterator[Fleet]:
-    with closing(publishing_app(settings)) as app:
-        yield Fleet(store, broker, app, settings)
 
 
 @pytest.fixture
@@ -292,7 +279,7 @@ def test_a_superseded_attempt_is_told_to_stop_and_leaves_no_details(store):
 def test_a_wait_whose_connection_breaks_is_recorded_once_and_known(store, proxy, what):
     run_id = store.start(chain_of(1))
     attempt, graph = claim(store, run_id), store.graph(run_id)
-    with through(store, proxy):
+    with store.through(proxy.url):
         proxy.lose_next(what)
         failure = store.attempts.fail(attempt, ERROR, graph, LATER)
         assert proxy.has_lost

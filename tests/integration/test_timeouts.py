@@ -1,6 +1,5 @@
 """Attempts and runs that take too long, as the history and the reconciler see to them."""
 
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -10,21 +9,14 @@ import pytest
 from celeriac import Retry
 from celeriac.worker.attempt_timeouts import AttemptTimeouts
 from celeriac.worker.reconciler.reconciler import Reconciled
-from celeriac.workflows.dispatch.publisher import publishing_app
 from celeriac.workflows.engine.states import RunStatus
 from celeriac.workflows.history.records import Limits
-from tests.integration.test_reconciler import Fleet
 from tests.support.graphs import chain_of, graph_of
+from tests.support.reconciling import Fleet
 from tests.support.store import ALIVE, Store
 
 NO_GRACE = timedelta(0)
 A_MINUTE = Limits(timeout=60)
-
-
-@pytest.fixture
-def fleet(store, broker, settings):
-    with closing(publishing_app(settings)) as app:
-        yield Fleet(store, broker, app, settings)
 
 
 @pytest.fixture
@@ -79,6 +71,18 @@ def test_a_step_whose_attempts_all_time_out_fails_with_its_run(store, attempt_ti
     attempt_timeouts.fail(timed_out(store))
     view = store.reader.run(run_id)
     assert (view.status, view.error.type, view.error.step) == ("failed", "StepTimedOut", "s0")
+
+
+def test_attempts_before_a_run_was_retried_by_request_do_not_count(store, attempt_timeouts):
+    run_id = store.start(chain_of(1))
+    store.fail(store.take(run_id, "s0"))
+    assert store.transitions.retry(run_id, store.graph(run_id), 60) is not None
+    for status in ("retrying", "failed"):
+        assert store.attempts.claim(store.key(run_id, "s0"), lease=ALIVE, limits=A_MINUTE) is not None
+        store.execute("UPDATE workflow_tasks SET timeout_at = now() - interval '1 s' WHERE status = 'running'")
+        assert len(attempt_timeouts.fail(timed_out(store))) == 1
+        assert store.statuses(run_id) == {"s0": status}
+        store.reconciling.fire_retries(10)
 
 
 def test_past_the_deadline_of_all_attempts_none_follows(store, attempt_timeouts):

@@ -1,7 +1,8 @@
 """The history as a test drives it: the real statements on a real database, without Celery."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -116,6 +117,19 @@ class Store:
             error = WorkerLost(attempt=attempt.attempt, step=attempt.name, lost=exhausted.lost, limit=max_lost)
             self.attempts.lose(attempt, error.to_json(), self.graph(attempt.run_id))
         return lost
+
+    @contextmanager
+    def through(self, database_url: str) -> Iterator[None]:
+        """Make attempts over another way to the database, on a connection that is open already."""
+        database, attempts = Database(database_url), self.attempts
+        self.attempts = Stores.of(database).attempts
+        self.attempts.recorded_steps(UUID(int=0), [])  # connects
+        try:
+            yield
+        finally:
+            self.attempts.close()
+            database.close()
+            self.attempts = attempts
 
     def at_once(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """Make calls at the same time, each in a thread and on a connection of its own, and return what they return."""
