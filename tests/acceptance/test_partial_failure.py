@@ -105,7 +105,12 @@ def test_the_hook_of_a_failure_is_called_once_and_at_once_while_other_branches_s
     assert notes(effects, "on_failure") == ["6 ZeroDivisionError divide"]
 
 
-def test_what_a_step_saw_stands_in_the_history_as_json(client, effects, worker):
+def test_the_outcomes_that_a_step_saw_stand_in_the_history_as_json(client, effects, worker):
     run = client.start(all_parts, [2, 0, 4])
-    run.result(20)
-    assert json.loads(json.dumps([event.to_json() for event in run.history()]))
+    seen = ["1.0", "Step 'part-1' failed.", "1.0"]
+    assert run.result(20) == seen
+    events = json.loads(json.dumps([event.to_json() for event in run.history()]))
+    completed = {event["position"]: event["data"] for event in events if event["type"] == "StepCompleted"}
+    assert completed == {0: 1.0, 2: 1.0, 3: seen}
+    [failed] = [event for event in events if event["type"] == "StepFailed"]
+    assert (failed["position"], failed["data"]["type"]) == (1, "ZeroDivisionError")

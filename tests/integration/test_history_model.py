@@ -1,4 +1,8 @@
-"""The history against a small model of itself: whatever workers and operators do, in whatever order, both agree."""
+"""The history against a small model of itself: whatever workers and operators do, in whatever order, both agree.
+
+The model takes join rules, error handlers and failure policies from ``progress``, which test_join_rules and
+test_partial_failure hold against oracles of their own. What it models itself is who may change a run when.
+"""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,20 +14,31 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multip
 
 from celeriac.workflows.client.audit import Audit
 from celeriac.workflows.engine.graph import Graph
+from celeriac.workflows.engine.progress import (
+    Progress,
+    fails_run,
+    initial_steps,
+    is_unhandled_failure,
+    propagate,
+    reset_failed,
+)
+from celeriac.workflows.engine.states import StepStatus
 from celeriac.workflows.history.records import Attempt, StepKey
-from tests.support.graphs import IRREGULAR, graph_of, graphs
+from tests.support.graphs import IRREGULAR, graph_of, graphs, graphs_with_rules
 from tests.support.store import ALIVE, DEAD, Store
 
 MAX_LOST = 2
 GOES_ON = ("pending", "running")
 OPEN = (*GOES_ON, "paused")
-TERMINAL = ("completed", "failed", "cancelled", "terminated")
+COUNTS = """
+    SELECT array_agg(failed ORDER BY position) AS failed, array_agg(skipped ORDER BY position) AS skipped
+    FROM workflow_tasks WHERE run_id = :run
+"""
+TERMINAL = ("completed", "failed", "upstream_failed", "skipped", "cancelled", "terminated")
 
 
-@dataclass
-class ModelStep:
-    remaining: int
-    status: str
+@dataclass(kw_only=True)
+class ModelStep(Progress):
     attempt: int = 0
     lost: int = 0
     before: int = 0  # attempts that do not count
@@ -39,64 +54,63 @@ class ModelRun:
     id: UUID
     graph: Graph
     status: str = "pending"
-    steps: list[ModelStep] = field(default_factory=list)
+    steps: dict[int, ModelStep] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.steps = [ModelStep(len(parents), "pending" if parents else "ready") for parents in self.graph.parents]
+        fresh = enumerate(initial_steps(self.graph))
+        self.steps = {i: ModelStep(remaining=step.remaining, status=step.status) for i, step in fresh}
 
     def claim(self, position: int, lease: str) -> bool:
         step = self.steps[position]
         if step.status != "ready" or self.status not in GOES_ON:
             return False
-        step.status, step.attempt, step.lease = "running", step.attempt + 1, lease
+        step.status, step.attempt, step.lease = StepStatus.RUNNING, step.attempt + 1, lease
         self.status = "running"
         return True
 
     def complete(self, attempt: Attempt, result: str, next_step: int | None) -> tuple[list[int], bool] | None:
-        step = self.steps[attempt.position]
-        if step.status != "running" or step.attempt != attempt.attempt:
+        """Return the steps that this frees and whether it claims the next one; None if the attempt is superseded."""
+        if not self._runs(attempt):
             return None
-        step.status, step.result = "completed", result
-        freed = []
-        for child in self.graph.dependents[attempt.position]:
-            self.steps[child].remaining -= 1
-            if self.steps[child].remaining == 0:
-                self.steps[child].status = "ready"
-                freed.append(child)
-        carried = next_step in freed and self.claim(next_step, attempt.lease)
-        if self.status in ("running", "paused") and all(
-            self.steps[sink].status == "completed" for sink in self.graph.sinks
-        ):
-            self.status = "completed"
-        return [child for child in freed if not carried or child != next_step], carried
+        self.steps[attempt.position].result = result
+        freed = self._end_step(attempt.position, StepStatus.COMPLETED)
+        carried = (
+            next_step is not None
+            and next_step in freed
+            and self.graph.is_simple[attempt.position]
+            and self.claim(next_step, attempt.lease)
+        )
+        freed = [child for child in freed if not carried or child != next_step]
+        return (freed if self.status in GOES_ON else []), carried
 
     def fail(self, attempt: Attempt) -> bool | None:
-        step = self.steps[attempt.position]
-        if step.status != "running" or step.attempt != attempt.attempt:
+        """Return whether this ends the run; None if the attempt is superseded."""
+        if not self._runs(attempt):
             return None
-        step.status = "failed"
-        return self._end()
+        was_open = self.status in OPEN
+        self._end_step(attempt.position, StepStatus.FAILED)
+        return was_open and self.status not in OPEN
 
     def fail_for_now(self, attempt: Attempt, *, is_due: bool) -> bool:
         step = self.steps[attempt.position]
-        if step.status != "running" or step.attempt != attempt.attempt:
+        if not self._runs(attempt):
             return False
-        step.status, step.is_due = "retrying", is_due
+        step.status, step.is_due = StepStatus.RETRYING, is_due
         return True
 
     def fire(self) -> list[int]:
         if self.status not in GOES_ON:
             return []
-        fired = [i for i, step in enumerate(self.steps) if step.status == "retrying" and step.is_due]
+        fired = [i for i, step in self.steps.items() if step.status == "retrying" and step.is_due]
         for position in fired:
-            self.steps[position].status = "ready"
+            self.steps[position].status = StepStatus.READY
         return fired
 
     def release(self, attempt: Attempt) -> bool:
         step = self.steps[attempt.position]
-        if step.status != "running" or step.attempt != attempt.attempt:
+        if not self._runs(attempt):
             return False
-        step.status, step.before = "ready", step.before + 1
+        step.status, step.before = StepStatus.READY, step.before + 1
         return True
 
     def end(self, status: str) -> bool:
@@ -118,31 +132,50 @@ class ModelRun:
     def retry(self) -> bool:
         if self.status != "failed":
             return False
-        for step in self.steps:
-            if step.status == "failed":
-                step.status, step.lost, step.before = "ready", 0, step.attempt
+        bare = {position: step.bare() for position, step in self.steps.items()}
+        reset, _ = reset_failed(self.graph, bare)
+        for position, step in self.steps.items():
+            step.assign(bare[position])
+            if position in reset:
+                step.lost, step.before = 0, step.attempt
             elif step.status == "retrying":
                 step.is_due = True
         self.status = self._going_on()
         return True
 
-    def _going_on(self) -> str:
-        return "running" if any(step.attempt for step in self.steps) else "pending"
-
     def lose(self) -> list[int]:
         """End what dead workers hold; return what is ready again."""
-        lost = [i for i, step in enumerate(self.steps) if step.status == "running" and step.lease == DEAD]
+        lost = [i for i, step in self.steps.items() if step.status == "running" and step.lease == DEAD]
+        given_up = [position for position in lost if self._gives_up(position)]
         for position in lost:
-            step, limit = self.steps[position], self.graph.nodes[position].max_attempts
-            step.lost += 1
-            gives_up = step.lost >= MAX_LOST or (limit is not None and step.attempt - step.before >= limit)
-            step.status = "failed" if gives_up else "ready"
-            if gives_up:
-                self._end()
-        return [position for position in lost if self.steps[position].status == "ready"]
+            self.steps[position].lost += 1
+            if position not in given_up:
+                self.steps[position].status = StepStatus.READY
+        for position in given_up:
+            self._end_step(position, StepStatus.FAILED)
+        return [position for position in lost if position not in given_up]
 
-    def _end(self) -> bool:
-        return self.end("failed")
+    def _gives_up(self, position: int) -> bool:
+        step, limit = self.steps[position], self.graph.nodes[position].max_attempts
+        return step.lost + 1 >= MAX_LOST or (limit is not None and step.attempt - step.before >= limit)
+
+    def _runs(self, attempt: Attempt) -> bool:
+        step = self.steps[attempt.position]
+        return step.status == "running" and step.attempt == attempt.attempt
+
+    def _end_step(self, position: int, status: StepStatus) -> list[int]:
+        """End a step, all that follows from it, and the run if that was its end; return the steps that are free."""
+        self.steps[position].status = status
+        decided = propagate(self.graph, self.steps, position)
+        if any(fails_run(self.graph, *step) for step in [(position, status), *decided]):
+            self.end("failed")
+        elif all(self.steps[i].status.is_terminal for i in self.graph.ends):
+            unhandled = any(is_unhandled_failure(self.graph, i, step.status) for i, step in self.steps.items())
+            self.end("failed" if unhandled else "completed")
+        return [child for child, decision in decided if decision is StepStatus.READY]
+
+    def _going_on(self) -> str:
+        return "running" if any(step.attempt for step in self.steps.values()) else "pending"
 
 
 class Fleet(RuleBasedStateMachine):
@@ -162,7 +195,11 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(
         target=runs_started,
-        graph=graphs(6) | st.just(graph_of(IRREGULAR)) | st.just(graph_of(IRREGULAR, max_attempts=1)),
+        graph=graphs(6)
+        | graphs_with_rules(6)
+        | graphs_with_rules(6)
+        | st.just(graph_of(IRREGULAR))
+        | st.just(graph_of(IRREGULAR, max_attempts=1)),
     )
     def start(self, graph: Graph) -> ModelRun:
         run = ModelRun(self.store.start(graph, '{"n": 1}'), graph)
@@ -172,38 +209,61 @@ class Fleet(RuleBasedStateMachine):
     @rule(target=attempts, run=runs_started, data=st.data(), lease=st.sampled_from([ALIVE, ALIVE, DEAD]))
     def deliver(self, run: ModelRun, data: st.DataObject, lease: str):
         """A message arrives; perhaps for a step that is taken, done or not free yet."""
-        position = data.draw(st.integers(0, len(run.graph.nodes) - 1))
-        step = StepKey(run_id=run.id, position=position, name=run.graph.nodes[position].name)
-        claim = self.store.attempts.claim(step, lease=lease, inputs=run.graph.parents[position])
-        assert (claim is not None) == run.claim(position, lease)
-        if claim is None:
-            return multiple()
-        assert claim.attempt.attempt == run.steps[position].attempt
-        assert claim.run_input == '{"n": 1}'
-        assert claim.results == {parent: run.steps[parent].result for parent in run.graph.parents[position]}
-        return claim.attempt
+        attempt = self._claim(run, data.draw(st.integers(0, len(run.graph.nodes) - 1)), lease)
+        return multiple() if attempt is None else attempt
 
     @rule(target=attempts, attempt=attempts, data=st.data())
     def complete(self, attempt: Attempt, data: st.DataObject):
-        run = self._run_of(attempt)
-        was = run.status
-        children = run.graph.dependents[attempt.position]
+        children = self._run_of(attempt).graph.dependents[attempt.position]
         carried = data.draw(st.sampled_from(children)) if children and data.draw(st.booleans()) else None
-        result = f'"{attempt.name} {attempt.attempt}"'
+        claimed = self._complete(attempt, carried)
+        return multiple() if claimed is None else claimed
+
+    @rule(run=runs_started, data=st.data())
+    def work_on(self, run: ModelRun, data: st.DataObject) -> None:
+        """Living workers take what is ready, so that more runs come to their ends than chance would have."""
+        for _ in range(data.draw(st.integers(1, len(run.graph.nodes)))):
+            ready = [position for position, step in run.steps.items() if step.status == "ready"]
+            if not ready:
+                return
+            attempt = self._claim(run, data.draw(st.sampled_from(ready)), ALIVE)
+            if attempt is None:
+                return
+            if data.draw(st.integers(0, 2)):
+                self._complete(attempt, None)
+            else:
+                self.fail(attempt)
+
+    def _claim(self, run: ModelRun, position: int, lease: str) -> Attempt | None:
+        step = StepKey(run_id=run.id, position=position, name=run.graph.nodes[position].name)
+        inputs = [parent for parent in run.graph.parents[position] if run.steps[parent].status == "completed"]
+        claim = self.store.attempts.claim(step, lease=lease, inputs=inputs)
+        assert (claim is not None) == run.claim(position, lease)
+        if claim is None:
+            return None
+        assert claim.attempt.attempt == run.steps[position].attempt
+        assert claim.run_input == '{"n": 1}'
+        assert claim.results == {parent: run.steps[parent].result for parent in inputs}
+        return claim.attempt
+
+    def _complete(self, attempt: Attempt, carried: int | None) -> Attempt | None:
+        """Complete an attempt; return the attempt of the next step if the completion claimed it."""
+        run = self._run_of(attempt)
+        was, result = run.status, f'"{attempt.name} {attempt.attempt}"'
         completion = self.store.complete(
             attempt, result, next_step=None if carried is None else run.graph.nodes[carried].name
         )
         expected = run.complete(attempt, result, carried)
         if expected is None:
             assert completion is None
-            return multiple()
+            return None
         assert completion is not None
         freed, claimed = expected
-        assert list(completion.ready) == (freed if was in GOES_ON else []), "only a run that goes on is dispatched"
+        assert list(completion.ready) == freed
         assert (completion.claimed is not None) == claimed
-        assert completion.run_ended == (run.status == "completed")
+        assert completion.run_ended == (was in OPEN and run.status not in OPEN)
         assert completion.run_status == run.status
-        return completion.claimed if completion.claimed is not None else multiple()
+        return completion.claimed
 
     @rule(attempt=attempts)
     def fail(self, attempt: Attempt) -> None:
@@ -262,8 +322,9 @@ class Fleet(RuleBasedStateMachine):
     @rule(run=runs_started)
     def retry(self, run: ModelRun) -> None:
         """Only so does anything that has ended go on."""
+        kept = ("completed", "cancelled", "terminated")
         self.ended = {
-            what: status for what, status in self.ended.items() if self.runs[what[0]] is not run or status != "failed"
+            what: status for what, status in self.ended.items() if self.runs[what[0]] is not run or status in kept
         }
         assert (self.transitions.retry(run.id, run.graph, 3_600) is not None) == run.retry()
 
@@ -284,14 +345,20 @@ class Fleet(RuleBasedStateMachine):
         for run in self.runs:
             found, tasks = self.store.reader.projections(run.id)
             assert found.status == run.status
+            steps = run.steps.values()
             assert [(task.status, task.remaining, task.attempt, task.lost) for task in tasks] == [
-                (step.status, step.remaining, step.attempt, step.lost) for step in run.steps
+                (step.status, step.remaining, step.attempt, step.lost) for step in steps
             ]
+            counts = self.store.row(COUNTS, run=run.id)
+            assert (counts.failed, counts.skipped) == (
+                [step.failed for step in steps],
+                [step.skipped for step in steps],
+            )
 
     @invariant()
     def what_has_ended_stays_as_it_ended(self) -> None:
         for number, run in enumerate(self.runs):
-            found = {None: run.status, **{i: step.status for i, step in enumerate(run.steps)}}
+            found = {None: run.status, **{i: step.status for i, step in run.steps.items()}}
             for what, status in found.items():
                 if (number, what) in self.ended:
                     assert self.ended[number, what] == status
