@@ -106,6 +106,27 @@ def test_a_session_that_starts_runs_in_transaction_after_transaction_dispatches_
     assert broker.ids() == [f"{run_id}.double" for run_id in runs]
 
 
+def test_a_run_that_was_rolled_back_with_its_savepoint_delays_no_other(client, broker, database_url):
+    engine = sa.create_engine(with_driver(database_url, "psycopg"))
+    with Session(engine) as session:
+        savepoint = session.begin_nested()
+        client.within(session).start(doubling, 1)
+        savepoint.rollback()
+        session.commit()
+        run = client.within(session).start(doubling, 2)
+        session.commit()
+    engine.dispose()
+    wait_until(lambda: broker.ids() == [f"{run.id}.double"], 2, "the thread still looks for the first")
+
+
+def test_a_client_that_is_closed_right_after_the_commit_dispatches_first(settings, store, broker, database_url):
+    engine = sa.create_engine(with_driver(database_url, "psycopg"))
+    with Client(settings) as client, engine.begin() as connection:
+        run = client.within(connection).start(doubling, 2)
+    engine.dispose()
+    assert broker.ids() == [f"{run.id}.double"]
+
+
 def test_a_start_by_name_belongs_to_the_transaction_as_well(client, broker, database_url):
     engine = sa.create_engine(with_driver(database_url, "psycopg"))
     with engine.begin() as connection:

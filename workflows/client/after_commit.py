@@ -7,6 +7,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -46,7 +47,8 @@ class AfterCommit:
         self._runs = runs
         self._publisher = publisher
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[list[StartedRun]] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[list[StartedRun] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._pid: int | None = None  # of the process that has the thread; a forked child has none
 
     def dispatch(self, started: list[StartedRun]) -> None:
@@ -54,30 +56,88 @@ class AfterCommit:
         with self._lock:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
-                self._queue = queue.SimpleQueue()
-                threading.Thread(
-                    target=self._run, args=(self._queue,), name="celeriac-after-commit", daemon=True
-                ).start()
-        self._queue.put(started)
+                self._arrivals = queue.SimpleQueue()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._arrivals,), name="celeriac-after-commit", daemon=True
+                )
+                self._thread.start()
+            self._arrivals.put(started)
 
-    def _run(self, waiting: queue.SimpleQueue[list[StartedRun]]) -> None:
-        while True:
-            started = waiting.get()
+    def close(self) -> None:
+        """Publish the runs that are visible by now, and end the thread."""
+        with self._lock:
+            thread = self._thread if self._pid == os.getpid() else None
+            self._thread = self._pid = None
+        if thread is not None:
+            self._arrivals.put(None)
+            thread.join(timeout=_GIVE_UP_AFTER_SECONDS)
+
+    def _run(self, arrivals: queue.SimpleQueue[list[StartedRun] | None]) -> None:
+        pending = _PendingRuns()
+        closing = False
+        while pending or not closing:
+            arrived = pending.wait(arrivals)
+            if arrived is None:
+                closing = True
+                pending.hurry()
+            else:
+                pending.add(arrived)
             try:
-                self._publish(started)
+                self._publish_visible(pending)
             except CeleriacError as error:
-                logger.warning("%d started runs are left to the reconciler: %s", len(started), error)
+                logger.warning("%d started runs are not dispatched yet: %s", len(pending), error)
             except Exception:
                 # The thread must live: all transactions of the process need it.
-                logger.exception("%d started runs are left to the reconciler", len(started))
+                logger.exception("%d started runs are not dispatched yet", len(pending))
+            pending.drop_late()
 
-    def _publish(self, started: list[StartedRun]) -> None:
-        pending = {run.run_id: run for run in started}
-        pause = _FIRST_PAUSE_SECONDS
+    def _publish_visible(self, pending: _PendingRuns) -> None:
+        if pending:
+            for run_id in self._runs.visible(pending.run_ids):
+                self._publisher.dispatch(pending.take(run_id), run_id, frozenset())
+
+
+class _PendingRuns:
+    """Runs that are not visible yet, each with the time until which the thread looks for it."""
+
+    def __init__(self) -> None:
+        self._runs: dict[UUID, tuple[Graph, float]] = {}
+        self._pause = _FIRST_PAUSE_SECONDS
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    @property
+    def run_ids(self) -> Collection[UUID]:
+        """The runs."""
+        return list(self._runs)
+
+    def wait(self, arrivals: queue.SimpleQueue[list[StartedRun] | None]) -> list[StartedRun] | None:
+        """Return the next arrival; none, if it is time to look for the pending runs again."""
+        try:
+            arrived = arrivals.get(timeout=self._pause if self._runs else None)
+        except queue.Empty:
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+            return []
+        self._pause = _FIRST_PAUSE_SECONDS
+        return arrived
+
+    def add(self, started: list[StartedRun]) -> None:
+        """Look for runs from now on."""
         until = time.monotonic() + _GIVE_UP_AFTER_SECONDS
-        while pending and time.monotonic() < until:
-            for run_id in self._runs.visible(pending):
-                self._publisher.dispatch(pending.pop(run_id).graph, run_id, frozenset())
-            if pending:
-                time.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        self._runs.update({run.run_id: (run.graph, until) for run in started})
+
+    def take(self, run_id: UUID) -> Graph:
+        """Stop looking for a run; return its graph."""
+        graph, _ = self._runs.pop(run_id)
+        return graph
+
+    def hurry(self) -> None:
+        """Look for the runs a little longer only."""
+        until = time.monotonic() + _LONGEST_PAUSE_SECONDS
+        self._runs = {run_id: (graph, min(limit, until)) for run_id, (graph, limit) in self._runs.items()}
+
+    def drop_late(self) -> None:
+        """Stop looking for runs whose time is over: they were rolled back, or the reconciler dispatches them."""
+        now = time.monotonic()
+        self._runs = {run_id: pair for run_id, pair in self._runs.items() if pair[1] > now}

@@ -47,6 +47,10 @@ class CallersTransactions:
         self._after_commit = after_commit
         self._listeners: WeakKeyDictionary[Connection, _CommitListener] = WeakKeyDictionary()
 
+    def close(self) -> None:
+        """Dispatch the runs that have committed by now."""
+        self._after_commit.close()
+
     def of(self, given: SyncTransaction) -> CallersTransaction:
         """Return the transaction behind the argument of ``Client.within``.
 

@@ -55,6 +55,7 @@ class Services:
 
     def close(self) -> None:
         """Close the connections that are not in use."""
+        self.transactions.close()
         self.stores.database.close()
         self._app.close()
 
