@@ -3,13 +3,14 @@
 import json
 import socket
 import sys
+import time
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
 
 from celeriac.workflows.errors import RunFailed
-from tests.support.flows_chaos import line, refusing
+from tests.support.flows_chaos import line, line_up_to, refusing
 from tests.support.outcomes import assert_all_completed_once
 from tests.support.waiting import wait_until
 
@@ -44,17 +45,29 @@ def tasks_in_flower(flows, start_process):
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_flower_shows_every_step_by_its_name_with_state_runtime_and_error(
-    client, flows, effects, tasks_in_flower, start_worker, pool
+    client, flows, effects, gate, tasks_in_flower, start_worker, pool
 ):
     start_worker(flows, pool=pool, concurrency=1)
-    good = client.start(line, 1, 0.05)
+    good = client.start(line_up_to, 1, 0.05, str(gate))
+    first, second, held = (f"{good.id}.{name}" for name in ("first", "second", "pass_gate"))
+    wait_until(lambda: effects.of("pass_gate"), 20, "the last step runs")
+    held_since = time.monotonic()
+
+    def before_the_last() -> float:
+        tasks = tasks_in_flower()
+        shown = [tasks[id_] for id_ in (first, second) if id_ in tasks and tasks[id_]["state"] == "SUCCESS"]
+        return sum(task["runtime"] for task in shown) if len(shown) == 2 else 0.0
+
+    took = wait_until(before_the_last, 20, "Flower has heard of the steps before it", interval=0.2)
+    wait_until(lambda: time.monotonic() - held_since > took, 60, "the last step takes longer than those before it")
+    gate.touch()
     assert good.result(20) == 4
     assert len({effect.pid for effect in effects.all()}) == 1
     bad = client.start(refusing, 13)
     with pytest.raises(RunFailed):
         bad.result(20)
 
-    names = {f"{good.id}.{name}": name for name in ("first", "second", "third")}
+    names = {f"{good.id}.{name}": name for name in ("first", "second", "pass_gate")}
     names |= {f"{bad.id}.{name}": name for name in ("first", "refuse")}
 
     def all_ended() -> dict[str, dict]:
@@ -71,9 +84,10 @@ def test_flower_shows_every_step_by_its_name_with_state_runtime_and_error(
         assert tasks[id_]["state"] == ("FAILURE" if name == "refuse" else "SUCCESS")
         assert tasks[id_]["worker"].startswith("worker-")
         assert tasks[id_]["root_id"] == run_id
-    for name in ("first", "second", "third"):
-        assert 0.05 <= tasks[f"{good.id}.{name}"]["runtime"] < 0.15
-        assert tasks[f"{good.id}.{name}"]["started"] <= tasks[f"{good.id}.{name}"]["succeeded"]
+    for id_ in (first, second, held):
+        assert tasks[id_]["started"] <= tasks[id_]["succeeded"]
+    assert 0.05 <= tasks[first]["runtime"] < tasks[held]["runtime"], "a step's time is its own"
+    assert 0.05 <= tasks[second]["runtime"] < tasks[held]["runtime"]
     failed = tasks[f"{bad.id}.refuse"]
     assert failed["exception"] == "ValueError('no luck with 14')"
     assert "no luck with {number}" in failed["traceback"]

@@ -33,7 +33,7 @@ def team_client(flows, team, client):
 def start_team_worker(flows, start_worker):
     def start(**options):
         return start_worker(
-            flows.model_copy(update={"imports": (FLOWS,)}),
+            flows.model_copy(update={"imports": FLOWS}),
             app="tests.support.flows_team",
             **{"queues": ["team", "team-second"], **options},
         )

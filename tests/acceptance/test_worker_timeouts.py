@@ -32,13 +32,6 @@ STOPPED = [
 ]
 
 
-@pytest.fixture
-def flows(flows):
-    return flows.model_copy(
-        update={"imports": ("tests.support.flows_chaos", "tests.support.flows_steer"), "lease_seconds": 2.0}
-    )
-
-
 def failure_of(client, run) -> str:
     [failed] = [event for event in run.history() if event.type == "StepFailed"]
     return failed.data["type"]
@@ -54,10 +47,10 @@ def failure_of(client, run) -> str:
     ],
 )
 def test_a_step_that_does_not_yield_is_stopped_under_prefork_and_the_pool_recovers(
-    client, flows, effects, start_worker, workflow, step
+    client, short_lease_flows, effects, start_worker, workflow, step
 ):
     """A loop in Python, calls into C that keep the interpreter's lock, and code that catches the time-out."""
-    worker = start_worker(flows, concurrency=1)
+    worker = start_worker(short_lease_flows, concurrency=1)
     run = client.start(workflow)
     wait_until(lambda: effects.of(step.name), message="the first attempt runs")
     assert run.result(30) == 2
@@ -69,8 +62,8 @@ def test_a_step_that_does_not_yield_is_stopped_under_prefork_and_the_pool_recove
     assert_all_completed_once(client)
 
 
-def test_a_process_that_cannot_be_interrupted_is_killed_and_replaced(client, flows, effects, start_worker):
-    start_worker(flows, concurrency=1)
+def test_a_process_that_cannot_be_interrupted_is_killed_and_replaced(client, short_lease_flows, effects, start_worker):
+    start_worker(short_lease_flows, concurrency=1)
     run = client.start(blocking)
     assert run.result(30) == 2
     [first, second] = [effect.pid for effect in effects.of(block_interpreter.name)]
@@ -79,8 +72,8 @@ def test_a_process_that_cannot_be_interrupted_is_killed_and_replaced(client, flo
     assert_all_completed_once(client)
 
 
-def test_a_step_that_hangs_under_threads_is_fenced_off(client, flows, effects, gate, start_worker):
-    worker = start_worker(flows, pool="threads", concurrency=2)
+def test_a_step_that_hangs_under_threads_is_fenced_off(client, short_lease_flows, effects, gate, start_worker):
+    worker = start_worker(short_lease_flows, pool="threads", concurrency=2)
     run = client.start(hanging, str(gate))
     assert run.result(30) == 2
     gate.touch()
@@ -91,8 +84,10 @@ def test_a_step_that_hangs_under_threads_is_fenced_off(client, flows, effects, g
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_silent_step_is_late_and_the_next_attempt_has_what_it_last_told(client, flows, gate, start_worker, pool):
-    start_worker(flows, pool=pool, concurrency=2)
+def test_a_silent_step_is_late_and_the_next_attempt_has_what_it_last_told(
+    client, short_lease_flows, gate, start_worker, pool
+):
+    start_worker(short_lease_flows, pool=pool, concurrency=2)
     run = client.start(beating, str(gate))
     assert run.result(40) == 4
     gate.touch()
@@ -102,8 +97,10 @@ def test_a_silent_step_is_late_and_the_next_attempt_has_what_it_last_told(client
     assert_all_completed_once(client)
 
 
-def test_a_run_that_takes_too_long_fails_and_its_running_step_may_finish(client, flows, effects, gate, start_worker):
-    start_worker(flows, concurrency=1)
+def test_a_run_that_takes_too_long_fails_and_its_running_step_may_finish(
+    client, short_lease_flows, effects, gate, start_worker
+):
+    start_worker(short_lease_flows, concurrency=1)
     run = client.start(held_for_a_second, str(gate))
     with pytest.raises(RunFailed, match="The run did not end within its time") as caught:
         run.result(20)

@@ -36,10 +36,9 @@ def test_a_backlog_of_10000_steps_is_not_doubled(client, flows, effects, gate, s
     assert client.audit() == []
 
 
-def test_what_a_busy_worker_has_prefetched_is_not_sent_again(client, flows, effects, gate, start_worker):
+def test_what_a_busy_worker_has_prefetched_is_not_sent_again(client, short_lease_flows, effects, gate, start_worker):
     """Taken from the queue, not claimed: the worker that holds it says so for as long as it lives."""
-    flows = flows.model_copy(update={"lease_seconds": 2.0})
-    start_worker(flows, concurrency=1, arguments=["--prefetch-multiplier", "10"])
+    start_worker(short_lease_flows, concurrency=1, arguments=["--prefetch-multiplier", "10"])
     runs = [client.start(holding, str(gate)) for _ in range(10)]
     wait_until(lambda: effects.of(hold.name), message="the worker is busy")
     let_reconcile(client, 5)

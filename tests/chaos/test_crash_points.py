@@ -1,4 +1,4 @@
-"""Processes that die at the named points of worker/crashpoints.py, and steps that kill their worker."""
+"""Processes that die at the named points of worker/failpoints.py, and steps that kill their worker."""
 
 import pytest
 import sqlalchemy as sa
@@ -10,9 +10,8 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture
-def flows(flows):
-    """A lease that is short enough to wait for often."""
-    return flows.model_copy(update={"lease_seconds": 2.0, "max_lost_attempts": 2})
+def flows(short_lease_flows):
+    return short_lease_flows.model_copy(update={"max_lost_attempts": 2})
 
 
 POINTS = {  # how often the code of the step that is under way runs altogether, and how many attempts are lost

@@ -4,11 +4,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from celeriac.workflows.engine.states import RunStatus
-from tests.support.flows_chaos import fork, line
+from tests.support.flows_chaos import fork, fork_through, line, line_through, pass_gate
 from tests.support.outcomes import (
     assert_all_completed_once,
     events_of,
@@ -23,6 +24,11 @@ from tests.support.waiting import wait_until
 REFILL_SECONDS = 10.0
 
 
+def held_at(effects, gate: Path) -> int:
+    """How many steps have come to a gate."""
+    return sum(effect.note == gate.name for effect in effects.of(pass_gate.name))
+
+
 def unfilled(client, flushed_at) -> int:
     """Steps whose message the flush took and that nobody has claimed or dispatched since."""
     query = "SELECT count(*) FROM workflow_tasks WHERE status = 'ready' AND dispatched_at < :flushed_at"
@@ -30,27 +36,28 @@ def unfilled(client, flushed_at) -> int:
 
 
 def test_a_flushed_redis_is_refilled_within_10_seconds_and_500_runs_complete(
-    private_servers, breakable, breakable_client, start_worker
+    private_servers, breakable, breakable_client, effects, start_worker, tmp_path
 ):
     """FIELD_FAILURES 3: a chord hangs because Redis no longer knows of it."""
-    client = breakable_client
+    client, gates = breakable_client, [tmp_path / "first-gate", tmp_path / "second-gate"]
     start_worker(breakable, concurrency=4)
-    runs = [client.start(fork if number % 5 else line, number, 0.01) for number in range(500)]
-    assert open_runs(client) >= 300
-
-    private_servers.flush_redis()
-    once = time.monotonic()
-    wait_until(lambda: time.monotonic() > once + 1, 2, "a second passes")
-    assert open_runs(client) >= 200
-    private_servers.flush_redis()
-    flushed_at, flushed = scalar(client, "SELECT now()"), time.monotonic()
+    runs = [
+        client.start(fork_through if number % 5 else line_through, number, 0.01, str(gates[number // 250]))
+        for number in range(500)
+    ]
+    for gate, still_open in zip(gates, (500, 250), strict=True):
+        wait_until(lambda gate=gate: held_at(effects, gate) == 4, 60, f"all processes wait for the {gate.name}")
+        assert open_runs(client) >= still_open
+        private_servers.flush_redis()
+        flushed_at, flushed = scalar(client, "SELECT now()"), time.monotonic()
+        gate.touch()
 
     wait_until(lambda: unfilled(client, flushed_at) == 0, 30, "the broker is refilled", interval=0.1)
     assert time.monotonic() - flushed < REFILL_SECONDS
     wait_for_all(client, 60)
     assert redispatches(client) > 0
     assert_all_completed_once(client)
-    assert [run.result(1) for run in runs] == [3 * (n + 2) if n % 5 else n + 3 for n in range(500)]
+    assert [run.result(1) for run in runs] == [3 * (n + 3) if n % 5 else n + 3 for n in range(500)]
 
 
 def test_messages_that_vanish_while_nobody_works_are_sent_again(client, flows, start_worker):

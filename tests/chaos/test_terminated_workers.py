@@ -10,12 +10,6 @@ from tests.support.outcomes import assert_all_completed_once, events_of, scalar
 from tests.support.waiting import wait_until
 
 
-@pytest.fixture
-def flows(flows):
-    """A lease that is short enough to wait for often."""
-    return flows.model_copy(update={"lease_seconds": 2.0})
-
-
 def end_child(worker) -> None:
     for child in worker.children():
         child.send_signal(signal.SIGTERM)
@@ -31,12 +25,14 @@ def end_cold(worker) -> None:
 
 
 @pytest.mark.parametrize("end", [end_child, end_group, end_cold])
-def test_a_step_whose_process_is_told_to_end_is_handed_back_not_failed(client, flows, effects, gate, start_worker, end):
-    worker = start_worker(flows, concurrency=1)
+def test_a_step_whose_process_is_told_to_end_is_released_not_failed(
+    client, short_lease_flows, effects, gate, start_worker, end
+):
+    worker = start_worker(short_lease_flows, concurrency=1)
     run = client.start(holding_once, str(gate))
     wait_until(lambda: effects.of(hold_once.name), message="the step runs")
     end(worker)
-    start_worker(flows, concurrency=1)
+    start_worker(short_lease_flows, concurrency=1)
     wait_until(lambda: len(effects.of(hold_once.name)) == 2, 20, "the step is taken over")
     gate.touch()  # for a worker that lets its step end in order
 

@@ -11,6 +11,7 @@ from celeriac.workflows.settings import Settings
 from tests.support.broker import Broker
 from tests.support.proxy import PostgresProxy, postgres_proxy
 from tests.support.reconciling import Fleet
+from tests.support.refusing import RefusingServer, refusing_server
 from tests.support.store import Store
 
 
@@ -44,6 +45,13 @@ def proxy(database_url: str) -> Iterator[PostgresProxy]:
     """A way to the database that loses what the test wants lost."""
     with postgres_proxy(database_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def refusing() -> Iterator[RefusingServer]:
+    """A broker that answers nobody, and counts those who ask."""
+    with refusing_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Waking those who wait for a run, on a Redis that answers and on one that does not."""
 
-import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -15,38 +13,6 @@ from tests.support.servers import server_folder
 
 RUN = uuid4()
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-class Refusing:
-    """A server that closes each connection at once, and counts them."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.connections = 0
-        self.url = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        self._listener = listener
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            connection.close()
-
-    def join(self) -> None:
-        self._thread.join(5)
-
-
-@pytest.fixture
-def refusing() -> Iterator[Refusing]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Refusing(listener)
-        yield server
-        listener.shutdown(socket.SHUT_RDWR)
-        server.join()
 
 
 @pytest.fixture

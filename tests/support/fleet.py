@@ -13,8 +13,8 @@ from tests.support.effects import VARIABLE, Effects
 from tests.support.outcomes import execute
 from tests.support.processes import WorkerProcess
 
-FLOWS = "tests.support.flows_chaos"
-SAGAS = "tests.support.flows_sagas"
+FLOWS = ("tests.support.flows_chaos", "tests.support.flows_steer")
+SAGAS = ("tests.support.flows_sagas",)
 
 
 @pytest.fixture
@@ -56,14 +56,20 @@ def make_client() -> Iterator[Callable[[Settings], Client]]:
 
 @pytest.fixture
 def flows(settings: Settings, effects: Effects) -> Settings:
-    """Settings for the workflows of ``tests.support.flows_chaos`` on the shared servers."""
-    return settings.model_copy(update={"imports": (FLOWS,)})
+    """Settings for the workflows of ``FLOWS`` on the shared servers."""
+    return settings.model_copy(update={"imports": FLOWS})
+
+
+@pytest.fixture
+def short_lease_flows(settings: Settings, effects: Effects) -> Settings:
+    """The same, with a lease that is short enough to wait for often."""
+    return settings.model_copy(update={"imports": FLOWS, "lease_seconds": 2.0})
 
 
 @pytest.fixture
 def saga_flows(settings: Settings, effects: Effects) -> Settings:
-    """Settings for the workflows of ``tests.support.flows_sagas`` on the shared servers."""
-    return settings.model_copy(update={"imports": (SAGAS,)})
+    """Settings for the workflows of ``SAGAS`` on the shared servers."""
+    return settings.model_copy(update={"imports": SAGAS})
 
 
 @pytest.fixture

@@ -99,6 +99,32 @@ def holding_then_telling(gate: str):
 
 
 @step
+def pass_gate(context: StepContext, number: int, gate: str) -> int:
+    """Its mark has the name of the gate."""
+    leave(context, Path(gate).name)
+    await_gate(gate)
+    return number + 1
+
+
+@workflow
+def line_through(number: int, seconds: float, gate: str):
+    return third(pass_gate(first(number, seconds), gate), seconds)
+
+
+@workflow
+def line_up_to(number: int, seconds: float, gate: str):
+    return pass_gate(second(first(number, seconds), seconds), gate)
+
+
+@workflow
+def fork_through(number: int, seconds: float, gate: str):
+    """A chord of three branches, behind the gate."""
+    passed = pass_gate(first(number, seconds), gate)
+    branches = [second.options(name=f"branch-{i}")(passed, seconds) for i in range(3)]
+    return tell(add(branches))
+
+
+@step
 def hold_apart(context: StepContext, gate: str) -> int:
     """Each attempt waits for a gate of its own, ``<gate>.1`` and so on."""
     leave(context)
