@@ -103,7 +103,7 @@ def test_a_broker_that_is_down_delays_nobody_for_long(dead_publisher, caplog):
 
 
 def test_a_broker_that_is_down_is_left_alone_for_a_while(refusing, caplog, monkeypatch):
-    monkeypatch.setattr("celeriac.workflows.dispatch.publisher._SECONDS_TO_LEAVE_A_DEAD_BROKER_ALONE", 60.0)
+    monkeypatch.setattr("celeriac.workflows.dispatch.publisher._REST_SECONDS", 60.0)
     with closing(publishing_app(Settings(broker_url=refusing.url))) as app:
         publisher = Publisher(app)
         assert publisher.dispatch(chain_of(1), uuid4(), frozenset()) is False
