@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     step_timeout_seconds: float = Field(default=300.0, gt=0)  # of an attempt
     run_timeout_seconds: float = Field(default=86_400.0, gt=0)
 
-    # How long a process continues inline before the next step goes through the broker; 0: never
+    # How long a process continues inline before the next step goes through the broker;
+    # 0: never
     inline_seconds: float = Field(default=1.0, ge=0)
     prepare_statements: bool = True  # turn off behind a PgBouncer older than 1.21
 

@@ -1,4 +1,4 @@
-"""Reading the source of a workflow's body, for code that would silently build a wrong graph.
+"""Reading a workflow's body for code that would silently build a wrong graph.
 
 Symbols refuse operations that need a value. Python lets no class intercept ``is``,
 ``isinstance``, ``match`` and ``try``, and the clock and random numbers need no symbol:
@@ -44,7 +44,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def check_source(function: Callable[..., Any], workflow: str, is_step: Callable[[Any], bool]) -> None:
-    """Refuse code in a body that branches on symbols unseen, or that is frozen at import.
+    """Refuse code in a body that branches on symbols unseen, or is frozen at import.
 
     Args:
         function: The body.
@@ -106,7 +106,8 @@ class _BodyCheck:
         """Return the names that stand for a symbol wherever the body uses them.
 
         A name that is also assigned another value is left out: ``last = None`` before a
-        loop of steps makes ``last is None`` a question about the body, not about a value.
+        loop of steps makes ``last is None`` a question about the body, not about a
+        value.
         """
         arguments = self._definition.args
         parameters = {argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
@@ -123,7 +124,10 @@ class _BodyCheck:
             symbols -= others
 
     def _find_assignments(self) -> dict[str, list[ast.expr | None]]:
-        """Return by name the values that the body assigns; None for a value that no expression gives."""
+        """Return by name the values that the body assigns.
+
+        None stands for a value that no expression gives.
+        """
         values: dict[int, ast.expr | None] = {}
         for node in self._nodes():
             if isinstance(node, ast.Assign):
@@ -194,7 +198,10 @@ class _BodyCheck:
         return self._is_step(self._resolve(function))
 
     def _resolve(self, function: ast.expr) -> Any:
-        """Return the object that a name or a dotted name stands for outside of the body; None if it is unknown."""
+        """Return the object that a name or dotted name stands for outside of the body.
+
+        None if it is unknown.
+        """
         match function:
             case ast.Name(id=name):
                 return None if name in self._code.co_varnames else self._known.get(name)

@@ -41,8 +41,8 @@ class UnboundParameter(TypeError):
 def bind_by_name(signature: Signature, attachment: Attachment) -> dict[str, Template]:
     """Bind the parameters of a handler, compensation or hook by name.
 
-    A parameter annotated ``ErrorInfo`` takes the error, by any name. An argument that is
-    named ``result`` goes before the result.
+    A parameter annotated ``ErrorInfo`` takes the error, by any name. An argument that
+    is named ``result`` goes before the result.
 
     Returns:
         A template by parameter name, without the parameters left to their defaults.

@@ -98,7 +98,10 @@ class AfterCommit:
 
 
 class _PendingRuns:
-    """Runs that are not visible yet, each with the time until which the thread looks for it."""
+    """Runs that are not visible yet.
+
+    Each has the time until which the thread looks for it.
+    """
 
     def __init__(self) -> None:
         self._runs: dict[UUID, tuple[Graph, float]] = {}
@@ -113,7 +116,10 @@ class _PendingRuns:
         return list(self._runs)
 
     def wait(self, arrivals: queue.SimpleQueue[list[StartedRun] | None]) -> list[StartedRun] | None:
-        """Return the next arrival; none, if it is time to look for the pending runs again."""
+        """Return the next arrival.
+
+        None, if it is time to look for the pending runs again.
+        """
         try:
             arrived = arrivals.get(timeout=self._pause if self._runs else None)
         except queue.Empty:
@@ -138,6 +144,9 @@ class _PendingRuns:
         self._runs = {run_id: (graph, min(limit, until)) for run_id, (graph, limit) in self._runs.items()}
 
     def drop_late(self) -> None:
-        """Stop looking for runs whose time is over: they were rolled back, or the reconciler dispatches them."""
+        """Stop looking for runs whose time is over.
+
+        They were rolled back, or the reconciler dispatches them.
+        """
         now = time.monotonic()
         self._runs = {run_id: pair for run_id, pair in self._runs.items() if pair[1] > now}

@@ -11,7 +11,9 @@ from celeriac.workflows.errors import DefinitionError, InvalidRunState
 
 
 def standing_results(original: RunView, graph: Graph) -> set[str]:
-    """Return the names of the steps whose results a fork may reuse: completed, and not compensated.
+    """Return the names of the steps whose results a fork may reuse.
+
+    These are completed, and not compensated.
 
     Args:
         original: The run to fork, with its steps.

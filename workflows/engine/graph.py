@@ -122,8 +122,8 @@ class Node:
 def _divided(data: Mapping[str, Any], kind: type) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the parts of JSON data that a dataclass knows, and the others.
 
-    A later version may have written the others, as during a rolling deploy. They are kept, so that the graph keeps its
-    hash, and have no effect.
+    A later version may have written the others, as during a rolling deploy. They are
+    kept, so that the graph keeps its hash, and have no effect.
     """
     names = {known.name for known in fields(kind)} - {"unknown"}
     unknown = {key: value for key, value in data.items() if key not in names}
@@ -315,7 +315,9 @@ class Graph:
         )
 
     def affected_by(self, position: int, status: StepStatus) -> set[int]:
-        """Return the positions of the nodes whose rows the end of a node may change, its own included.
+        """Return the positions of the nodes whose rows the end of a node may change.
+
+        Its own is included.
 
         Args:
             position: Of the node.

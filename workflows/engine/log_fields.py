@@ -1,7 +1,7 @@
 """The fields of log lines about a run or an attempt, for programs that read logs.
 
-Each line has all of them, so that a format may name any: ``run_id``, ``step``, ``attempt``
-and ``action``, the event that the line reports.
+Each line has all of them, so that a format may name any: ``run_id``, ``step``,
+``attempt`` and ``action``, the event that the line reports.
 """
 
 from __future__ import annotations

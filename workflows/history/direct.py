@@ -41,7 +41,9 @@ class DirectConnections:
 
     @contextmanager
     def _intact(self) -> Iterator[psycopg.Connection[Any]]:
-        """Lend the connection of this thread, and close it if a foreign error interrupts its use.
+        """Lend the connection of this thread.
+
+        Close it if a foreign error interrupts its use.
 
         A time limit raises wherever the process is, also while the driver waits. The
         statement then goes on at the server, and the connection is no good for another.
