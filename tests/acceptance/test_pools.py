@@ -1,5 +1,7 @@
 """The pools that a worker may have: prefork, threads, solo."""
 
+import itertools
+
 import pytest
 
 from celeriac.workflows.errors import RunFailed
@@ -13,9 +15,9 @@ POOLS = ["prefork", "threads", "solo"]
 def test_steps_of_every_kind_run_in_every_pool(client, flows, effects, start_worker, pool):
     """FIELD_FAILURES 19: a database connection is shared across the fork."""
     worker = start_worker(flows, pool=pool, concurrency=3)
-    runs = [(client.start(flow, number, *more), number, flow) for number in range(5) for flow, *more in (
-        (line, 0.0), (fork, 0.0), (recording, 0.0), (pooled,)
-    )]  # fmt: skip
+    arguments = {line: (0.0,), fork: (0.0,), recording: (0.0,), pooled: ()}
+    started = itertools.product(range(5), arguments)
+    runs = [(client.start(flow, number, *arguments[flow]), number, flow) for number, flow in started]
     expected = {line: lambda n: n + 3, recording: lambda n: n + 3, fork: lambda n: 3 * (n + 2)}
     expected[pooled] = lambda n: 2 * (n + 3)
     assert [run.result(30) for run, _, _ in runs] == [expected[flow](number) for _, number, flow in runs]

@@ -54,10 +54,10 @@ def test_a_fork_takes_over_results_and_has_the_rest_to_do(store):
         store.complete(store.take(original, name), f'{{"by": "{name}"}}')
     store.fail(store.take(original, "validate"))
     before = store.history(original)
-    run_id, settled = fork(store, original, "validate")
+    run_id, transition = fork(store, original, "validate")
     assert reused_by(store, run_id) == {name: {"by": name} for name in ("prepare", "a", "b", "c", "aggregate")}
-    assert (settled.run_status, settled.run_ended) == (RunStatus.PENDING, False)
-    assert store.names(run_id, settled.ready) == ["validate"]
+    assert (transition.run_status, transition.run_ended) == (RunStatus.PENDING, False)
+    assert store.names(run_id, transition.ready) == ["validate"]
     assert store.statuses(run_id) == {
         **dict.fromkeys(("prepare", "a", "b", "c", "aggregate"), "completed"),
         "validate": "ready",
@@ -83,9 +83,9 @@ def test_a_fork_tells_of_what_it_took_over_in_the_order_of_the_graph_and_as_no_a
 def test_a_fork_runs_what_is_left_and_nothing_else(store):
     original = store.start(graph_of(IRREGULAR))
     store.do(original, *IRREGULAR)
-    run_id, settled = fork(store, original, "c")
+    run_id, transition = fork(store, original, "c")
     assert set(reused_by(store, run_id)) == {"prepare", "a", "b"}
-    assert store.names(run_id, settled.ready) == ["c"]
+    assert store.names(run_id, transition.ready) == ["c"]
     assert all(store.claim(run_id, name) is None for name in ("prepare", "a", "b", "aggregate"))
     store.do(run_id, "c", "validate", "aggregate", "notify")
     assert store.runs.status(run_id) is RunStatus.COMPLETED
@@ -95,17 +95,17 @@ def test_a_fork_runs_what_is_left_and_nothing_else(store):
 def test_a_fork_from_a_first_step_runs_everything_but_what_does_not_depend_on_it(store):
     original = store.start(graph_of({"a": [], "b": [], "after_a": ["a"], "after_b": ["b"]}))
     store.do(original, "a", "b", "after_a", "after_b")
-    run_id, settled = fork(store, original, "a")
+    run_id, transition = fork(store, original, "a")
     assert set(reused_by(store, run_id)) == {"b", "after_b"}
-    assert store.names(run_id, settled.ready) == ["a"]
+    assert store.names(run_id, transition.ready) == ["a"]
     assert counts(store, run_id) == (1, 0)
 
 
 def test_steps_that_the_original_had_not_come_to_are_ready_in_the_fork_as_well(store):
     original = store.start(graph_of({"a": [], "b": [], "c": ["a"], "d": ["a"]}))
     store.do(original, "a")
-    run_id, settled = fork(store, original, "c")  # the original still goes on
-    assert store.names(run_id, settled.ready) == ["b", "c", "d"]
+    run_id, transition = fork(store, original, "c")  # the original still goes on
+    assert store.names(run_id, transition.ready) == ["b", "c", "d"]
     assert store.runs.status(original) is RunStatus.RUNNING
 
 
@@ -132,9 +132,9 @@ def test_a_fork_of_a_fork_takes_over_what_that_one_took_over_and_what_it_did(sto
     store.complete(store.take(original, "s1"), '"old"')
     between, _ = fork(store, original, "s1")
     store.complete(store.take(between, "s1"), '"new"')
-    run_id, settled = fork(store, between, "s2")
+    run_id, transition = fork(store, between, "s2")
     assert reused_by(store, run_id) == {"s0": "first", "s1": "new"}
-    assert store.names(run_id, settled.ready) == ["s2"]
+    assert store.names(run_id, transition.ready) == ["s2"]
     origin = "SELECT forked_from FROM workflow_runs WHERE id = :run"
     assert [store.row(origin, run=run).forked_from for run in (run_id, between, original)] == [between, original, None]
 
@@ -152,8 +152,8 @@ def test_a_run_in_any_state_can_be_forked(store, how):
         control.pause([original])
     else:
         (control.cancel if how == "cancelled" else control.terminate)([original], None)
-    run_id, settled = fork(store, original, "s1")
-    assert (store.runs.status(run_id), settled.ready) == (RunStatus.PENDING, (1,))
+    run_id, transition = fork(store, original, "s1")
+    assert (store.runs.status(run_id), transition.ready) == (RunStatus.PENDING, (1,))
     store.do(run_id, "s1")
     assert store.runs.status(run_id) is RunStatus.COMPLETED
     assert store.runs.status(original) == how
@@ -186,8 +186,8 @@ def test_hooks_and_compensations_are_not_forked_from_and_not_taken_over(store):
     for name in ("a.compensate", "on_failure", "nothing"):
         with pytest.raises(DefinitionError, match=rf"'tested' has no step '{name}' to fork from\. Steps: a, b\."):
             fork(store, original, name)
-    run_id, settled = fork(store, original, "b")
-    assert (set(reused_by(store, run_id)), store.names(run_id, settled.ready)) == ({"a"}, ["b"])
+    run_id, transition = fork(store, original, "b")
+    assert (set(reused_by(store, run_id)), store.names(run_id, transition.ready)) == ({"a"}, ["b"])
     assert store.statuses(run_id) == {"a": "completed", "b": "ready"}
     assert all(store.claim(run_id, name) is None for name in ("a.compensate", "on_failure"))
 
@@ -210,8 +210,8 @@ def test_forks_at_once_of_a_run_that_goes_on_are_whole_each(store):
     attempt = store.take(original, "b")
     forks = store.at_once([lambda: fork(store, original, "c")] * 4 + [lambda: store.complete(attempt)])[:4]
     assert len({run_id for run_id, _ in forks}) == 4
-    for run_id, settled in forks:
-        [ready] = store.names(run_id, settled.ready)
+    for run_id, transition in forks:
+        [ready] = store.names(run_id, transition.ready)
         assert list(reused_by(store, run_id)) == (["a", "b"] if ready == "c" else ["a"])
         store.do(run_id, *("b", "c")[ready == "c" :])
         assert store.runs.status(run_id) is RunStatus.COMPLETED
@@ -226,8 +226,8 @@ def test_a_fork_fails_and_is_retried_like_any_run_and_keeps_what_it_took_over(st
     run_id, _ = fork(store, original, "s1")
     store.fail(store.take(run_id, "s1"))
     assert store.runs.status(run_id) is RunStatus.FAILED
-    settled = store.transitions.retry(run_id, store.graph(run_id), 60)
-    assert settled.run_status is RunStatus.RUNNING
+    transition = store.transitions.retry(run_id, store.graph(run_id), 60)
+    assert transition.run_status is RunStatus.RUNNING
     assert store.statuses(run_id) == {"s0": "completed", "s1": "ready", "s2": "pending"}
     store.do(run_id, "s1", "s2")
     assert started(store, run_id) == {"s1", "s2"}

@@ -32,7 +32,7 @@ def test_the_handler_of_a_reused_step_is_skipped_and_what_waits_for_that_step_is
     original = store.start(HANDLED)
     store.do(original, "reserve", "charge")
     store.fail(store.take(original, "ship"))
-    run_id, settled = fork(store, original, "ship")
+    run_id, transition = fork(store, original, "ship")
     assert store.history(run_id) == [
         "RunStarted",
         "StepReused reserve 0",
@@ -45,7 +45,7 @@ def test_the_handler_of_a_reused_step_is_skipped_and_what_waits_for_that_step_is
         "charge.on_error": "skipped",
         "ship": "ready",
     }
-    assert store.names(run_id, settled.ready) == ["ship"]
+    assert store.names(run_id, transition.ready) == ["ship"]
     assert counts(store, run_id) == (1, 0)
     assert store.audit() == []
     store.do(run_id, "ship")
@@ -58,9 +58,9 @@ def test_a_step_that_failed_and_was_handled_runs_anew_in_a_fork_and_its_handler_
     store.fail(store.take(original, "charge"))
     store.do(original, "charge.on_error", "ship")
     assert store.runs.status(original) is RunStatus.COMPLETED
-    run_id, settled = fork(store, original, "ship")
+    run_id, transition = fork(store, original, "ship")
     assert set(reused_by(store, run_id)) == {"reserve"}
-    assert store.names(run_id, settled.ready) == ["charge"]
+    assert store.names(run_id, transition.ready) == ["charge"]
     store.fail(store.take(run_id, "charge"))
     store.do(run_id, "charge.on_error", "ship")
     assert store.runs.status(run_id) is RunStatus.COMPLETED
@@ -80,9 +80,9 @@ def test_a_step_that_is_ready_only_for_a_failure_is_skipped_with_what_follows_on
     original = store.start(graph)
     store.do(original, "a", "b", "report")
     assert store.runs.status(original) is RunStatus.COMPLETED
-    run_id, settled = fork(store, original, "report")
+    run_id, transition = fork(store, original, "report")
     assert store.history(run_id)[-2:] == ["StepSkipped alarm None", "StepSkipped apologise None"]
-    assert store.names(run_id, settled.ready) == ["report"]
+    assert store.names(run_id, transition.ready) == ["report"]
     assert counts(store, run_id) == (1, 0)
     store.do(run_id, "report")
     assert store.runs.status(run_id) is RunStatus.COMPLETED
@@ -93,23 +93,23 @@ def test_a_join_that_is_content_with_one_result_is_ready_although_its_other_pare
     graph = Graph(workflow="tested", version="1", nodes=(*(Node(name=name, task=name) for name in ("a", "b")), join))
     original = store.start(graph)
     store.do(original, "a", "b", "join")
-    run_id, settled = fork(store, original, "b")
+    run_id, transition = fork(store, original, "b")
     assert set(reused_by(store, run_id)) == {"a"}
-    assert store.names(run_id, settled.ready) == ["b", "join"]
+    assert store.names(run_id, transition.ready) == ["b", "join"]
     assert counts(store, run_id) == (2, 0)
     store.do(run_id, "join", "b")
     assert store.runs.status(run_id) is RunStatus.COMPLETED
 
 
-def test_what_a_failure_blocked_in_the_original_waits_in_a_fork(store):
+def test_steps_that_are_upstream_failed_in_the_original_wait_in_a_fork(store):
     graph = replace(graph_of({"a": [], "b": ["a"], "c": ["b"], "d": []}), failure_policy=FailurePolicy.CONTINUE)
     original = store.start(graph)
     store.do(original, "a", "d")
     store.fail(store.take(original, "b"))
     assert store.statuses(original)["c"] == "upstream_failed"
-    run_id, settled = fork(store, original, "b")
+    run_id, transition = fork(store, original, "b")
     assert set(reused_by(store, run_id)) == {"a", "d"}
-    assert (store.names(run_id, settled.ready), store.statuses(run_id)["c"]) == (["b"], "pending")
+    assert (store.names(run_id, transition.ready), store.statuses(run_id)["c"]) == (["b"], "pending")
     assert counts(store, run_id) == (2, 0)
     store.do(run_id, "b", "c")
     assert store.runs.status(run_id) is RunStatus.COMPLETED
@@ -164,14 +164,14 @@ def test_whatever_became_of_a_run_a_fork_runs_what_depends_on_its_step_anew_and_
     ran = [name for name, status in store.statuses(original).items() if status in ("completed", "failed")]
     assume(ran)
     from_step = data.draw(st.sampled_from(ran))
-    run_id, settled = fork(store, original, from_step)
+    run_id, transition = fork(store, original, from_step)
     position = graph.position[from_step]
     reused = {graph.position[name] for name in reused_by(store, run_id)}
     assert not reused & {position, *graph.descendants(position)}
     assert reused <= {graph.position[name] for name in completed_steps(store, original)}
     assert all(set(graph.parents[i]) <= reused for i in reused)
     ready = {graph.position[name] for name, status in store.statuses(run_id).items() if status == "ready"}
-    assert set(settled.ready) == ready
+    assert set(transition.ready) == ready
     assert store.audit() == []
     while not store.runs.status(run_id).is_terminal:
         free = [name for name, status in store.statuses(run_id).items() if status == "ready"]

@@ -98,9 +98,9 @@ def test_a_claim_that_waits_for_a_lock_when_its_backend_is_terminated_is_made_ag
     with ThreadPoolExecutor(1) as pool, store.database.engine.connect() as holder:
         holder.execute(sa.text("SELECT * FROM workflow_tasks FOR UPDATE"))
         claiming = pool.submit(store.claim, run_id, "s0")
-        blocked = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         with store.database.autocommit() as other:
-            pid = wait_until(lambda: other.execute(sa.text(blocked)).scalar(), 10, "the claim waits for the lock")
+            pid = wait_until(lambda: other.execute(sa.text(waiting)).scalar(), 10, "the claim waits for the lock")
             assert other.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid}).scalar()
         holder.rollback()
         assert claiming.result(timeout=10).attempt.attempt == 1
