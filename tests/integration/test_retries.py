@@ -1,7 +1,7 @@
 """Attempts that are followed by others: waits are rows, fired when they are due, whoever was restarted meanwhile."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -297,3 +297,16 @@ def test_what_became_of_an_attempt_can_be_asked_when_its_wait_is_parked(store, c
     fire(store)
     assert store.statuses(run_id) == {"s0": "retrying"}
     assert store.attempts.find_recorded_completion(attempt, None) is None
+
+
+def test_a_retry_dispatches_parked_siblings_in_its_own_transaction(store):
+    """A client that dies right after the retry leaves no step that nobody would find."""
+    run_id = store.start(graph_of({"a": [], "b": []}))
+    store.fail(store.take(run_id, "a"))
+    for group in store.reconciling.ready_groups():
+        assert store.reconciling.unclaimed(group, store.reconciling.now() + timedelta(seconds=1), 10) == []
+    assert store.task(run_id, "b").dispatched_at is None, "the reconciler has parked it"
+    assert store.transitions.retry(run_id, store.graph(run_id), 60).ready == (0, 1)
+    assert store.task(run_id, "b").dispatched_at is not None
+    store.do(run_id, "a", "b")
+    assert store.runs.status(run_id) == "completed"
